@@ -1,0 +1,1 @@
+"""The edges: files, configuration, figures, report and tracking around the numerical core."""
