@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-Values = NDArray[np.floating] | sparse.csr_array
+Values: TypeAlias = Any
+"""ndarray or csr_array of a floating dtype; SciPy has no types to say so."""
 
 
 @dataclass(frozen=True)
@@ -42,4 +44,4 @@ class LabelledMatrix:
     @property
     def is_sparse(self) -> bool:
         """Whether the values are stored as CSR."""
-        return sparse.issparse(self.values)
+        return bool(sparse.issparse(self.values))

@@ -1,0 +1,20 @@
+"""One function a figure: arrays and tables in, a `Figure` out; `draw_all` for a whole sweep."""
+
+from nmfcore.adapters.figures.components import component_heatmap
+from nmfcore.adapters.figures.consensus_map import consensus_heatmap
+from nmfcore.adapters.figures.curves import rank_survey, reconstruction_curve
+from nmfcore.adapters.figures.drawing import draw, draw_all, figure_names, save
+from nmfcore.adapters.figures.runs import error_by_seed, error_histories
+
+__all__ = [
+    "component_heatmap",
+    "consensus_heatmap",
+    "draw",
+    "draw_all",
+    "error_by_seed",
+    "error_histories",
+    "figure_names",
+    "rank_survey",
+    "reconstruction_curve",
+    "save",
+]

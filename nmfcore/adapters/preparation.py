@@ -1,0 +1,107 @@
+"""From the matrix as it was read to the matrix that is fitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmfcore.adapters.matrix import LabelledMatrix
+from nmfcore.errors import InputError
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The matrix to fit, and what was done to get there.
+
+    Attributes
+    ----------
+    matrix : LabelledMatrix
+    dropped_features, dropped_samples : list of dict
+        `id`, `position` (in the file's order) and `reason` of what is left out of the fit.
+    warnings : list of str
+    """
+
+    matrix: LabelledMatrix
+    dropped_features: list[Json]
+    dropped_samples: list[Json]
+    warnings: list[str]
+
+
+def prepare(matrix: LabelledMatrix) -> Prepared:
+    """Leave out features and samples without a single positive cell; they say nothing, and come back as zeros.
+
+    Raises
+    ------
+    InputError
+        If fewer than two features or samples remain.
+    """
+    kept: list[NDArray[np.bool_]] = []
+    dropped: list[list[Json]] = []
+    for axis, ids in ((1, matrix.feature_ids), (0, matrix.sample_ids)):
+        positive = np.asarray((matrix.values > 0).sum(axis=axis)).ravel() > 0
+        unseen = np.zeros(len(ids), bool)
+        if matrix.observed is not None:
+            unseen[:] = ~matrix.observed.any(axis=axis)
+        kept.append(positive)
+        dropped.append(
+            [
+                {
+                    "id": str(ids[i]),
+                    "position": int(i),
+                    "reason": "no cell is observed" if unseen[i] else "all zero",
+                }
+                for i in np.flatnonzero(~positive)
+            ]
+        )
+    reduced = _take(matrix, *kept)
+    for name, size in zip(("feature", "sample"), reduced.shape, strict=True):
+        if size < 2:
+            raise InputError(
+                f"Only {size} {name} has a positive value; at least 2 are needed for anything to come apart."
+            )
+    features, samples = dropped
+    return Prepared(reduced, features, samples, _warnings(reduced, features, samples))
+
+
+def _take(
+    matrix: LabelledMatrix, features: NDArray[np.bool_], samples: NDArray[np.bool_]
+) -> LabelledMatrix:
+    if features.all() and samples.all():
+        return matrix
+    values: Any = matrix.values
+    observed = matrix.observed
+    return replace(
+        matrix,
+        values=values[features][:, samples],
+        feature_ids=matrix.feature_ids[features],
+        sample_ids=matrix.sample_ids[samples],
+        observed=None if observed is None else observed[features][:, samples],
+    )
+
+
+def _warnings(matrix: LabelledMatrix, features: list[Json], samples: list[Json]) -> list[str]:
+    warnings = []
+    for what, dropped in (("features", features), ("samples", samples)):
+        if dropped:
+            names = ", ".join(entry["id"] for entry in dropped[:3])
+            more = ", …" if len(dropped) > 3 else ""
+            warnings.append(
+                f"{len(dropped)} {what} without a positive value are left out of the fit and restored as zeros: "
+                f"{names}{more}."
+            )
+    visible = matrix.values if matrix.is_sparse else _visible(matrix)
+    if not matrix.is_sparse and np.ptp(visible) == 0:
+        warnings.append(
+            "The matrix is constant: one component fits it exactly, and no rank can be told from noise."
+        )
+    return warnings
+
+
+def _visible(matrix: LabelledMatrix) -> NDArray[np.floating]:
+    values = np.asarray(matrix.values)
+    return values if matrix.observed is None else values[matrix.observed]

@@ -1,0 +1,479 @@
+"""Result files: the only module that knows their paths and formats.
+
+A file is complete or absent: it is written under a temporary name, flushed to disk and renamed. An npz ends with
+the SHA-256 of its own bytes (as the archive comment), a JSON document carries one of its text; reading verifies
+them, and refuses what does not hold with the remedy.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nmfcore.adapters.matrix import LabelledMatrix
+from nmfcore.errors import ResultError
+from nmfcore.factorization import Runs, concatenate_runs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Json = dict[str, Any]
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_SEAL = b"sha256:"
+_SEAL_BYTES = len(_SEAL) + 64
+_RUN_FILE = re.compile(r"rank-(\d+)/seeds-(\d+)-(\d+)\.npz$")
+
+RUN_COLUMNS = (
+    "rank",
+    "seed",
+    "status",
+    "n_iter",
+    "loss",
+    "relative_error",
+    "explained_variance",
+    "kkt_residual",
+    "seconds",
+)
+
+
+# ---------------------------------------------------------------- digests
+
+
+def digest(document: object) -> str:
+    """SHA-256 of the canonical JSON of `document`."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def matrix_digest(matrix: LabelledMatrix) -> str:
+    """SHA-256 of a matrix: its values, where they are missing, and its ids.
+
+    The same matrix gives the same digest whatever file it came from and however it is stored.
+    """
+    sha = hashlib.sha256(f"{matrix.shape} {matrix.values.dtype.str}".encode())
+    csr = matrix.values if matrix.is_sparse else sparse.csr_array(matrix.values)
+    for part in (csr.data, csr.indices.astype(np.int64), csr.indptr.astype(np.int64)):
+        sha.update(np.ascontiguousarray(part).data)
+    if matrix.observed is not None:
+        sha.update(np.packbits(matrix.observed).data)
+    for ids in (matrix.feature_ids, matrix.sample_ids):
+        sha.update("\0".join(map(str, ids)).encode())
+    return sha.hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def code_digest(*parts: str) -> str:
+    """SHA-256 of the sources of parts of the package, so that results know the code that made them.
+
+    Parameters
+    ----------
+    *parts : str
+        Modules or subpackages relative to `nmfcore`, such as ``"solvers"`` or ``"consensus.py"``.
+    """
+    sha = hashlib.sha256()
+    for part in sorted(parts):
+        path = _PACKAGE / part
+        for source in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            sha.update(source.relative_to(_PACKAGE).as_posix().encode() + source.read_bytes())
+    return sha.hexdigest()[:16]
+
+
+# ---------------------------------------------------------------- writing
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary neighbour of `path` that takes its place once it is safely on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file that is complete or absent."""
+    with _replacing(Path(path)) as file:
+        file.write(content)
+
+
+def write_npz(path: str | Path, arrays: Mapping[str, Any], provenance: Json) -> None:
+    """Write arrays and their provenance to a sealed npz without pickles; equal content gives equal bytes."""
+    with _replacing(Path(path)) as file:
+        text = json.dumps(provenance, sort_keys=True, allow_nan=False)
+        np.savez(file, allow_pickle=False, **arrays, provenance=np.array(text))
+        file.seek(-2, os.SEEK_END)  # the archive ends with the length of its comment, here 0
+        body = file.tell()
+        file.seek(0)
+        sha = hashlib.sha256()
+        while chunk := file.read(min(1 << 20, body - file.tell())):
+            sha.update(chunk)
+        file.seek(body)
+        file.write(_SEAL_BYTES.to_bytes(2, "little") + _SEAL + sha.hexdigest().encode())
+
+
+def write_json(path: str | Path, document: Json) -> None:
+    """Write a JSON document that carries the checksum of its own text."""
+    write_bytes(path, _json_text({**document, "checksum": digest(document)}).encode())
+
+
+def _json_text(document: Json) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_table(path: str | Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Write a TSV; None and NaN become empty cells."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    write_bytes(path, text.getvalue().encode())
+
+
+def _cell(value: object) -> object:
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    return repr(float(value)) if isinstance(value, float) else value
+
+
+# ---------------------------------------------------------------- reading
+
+
+def _damaged(path: str | Path, why: str) -> ResultError:
+    return ResultError(
+        f"{path}: {why}. The file was changed or damaged after it was written; delete it and run "
+        "the same command again: it is made anew."
+    )
+
+
+def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
+    """Arrays of a sealed npz.
+
+    Raises
+    ------
+    ResultError
+        If the file is missing, truncated, altered, or no sealed npz.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise ResultError(f"{path}: no such result file; run the sweep first.") from None
+    body, seal = content[: -_SEAL_BYTES - 2], content[-_SEAL_BYTES:]
+    if seal != _SEAL + hashlib.sha256(body).hexdigest().encode():
+        raise _damaged(path, "its checksum does not fit its content")
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise _damaged(path, f"it cannot be read ({error})") from error
+
+
+def read_json(path: str | Path) -> Json:
+    """Document of a JSON result file, without its checksum.
+
+    Raises
+    ------
+    ResultError
+        If the file is missing, truncated or altered.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ResultError(f"{path}: no such result file; run the sweep first.") from None
+    except UnicodeDecodeError as error:
+        raise _damaged(path, "it is not UTF-8 text") from error
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _damaged(path, f"it is not JSON ({error})") from error
+    if not isinstance(document, dict) or text != _json_text(document):
+        raise _damaged(path, "its text is not what was written")
+    checksum = document.pop("checksum", None)
+    if checksum != digest(document):
+        raise _damaged(path, "its checksum does not fit its content")
+    return document
+
+
+def provenance_of(arrays: Mapping[str, NDArray[Any]]) -> Json:
+    """Return the provenance that an npz carries."""
+    document: Json = json.loads(str(arrays["provenance"]))
+    return document
+
+
+def refuse_mixture(provenances: Mapping[str, Json], keys: Sequence[str]) -> None:
+    """Raise unless all files agree on the given keys of their provenance.
+
+    Raises
+    ------
+    ResultError
+        Naming two files that differ and the remedy.
+    """
+    files = list(provenances)
+    for file in files[1:]:
+        for key in keys:
+            if provenances[file][key] != provenances[files[0]][key]:
+                raise ResultError(
+                    f"{files[0]} and {file} were made from different {key.removesuffix('_sha256')} "
+                    f"({provenances[files[0]][key][:12]} and {provenances[file][key][:12]}); they must not "
+                    "be mixed. Delete the outdated file and run the same command again."
+                )
+
+
+# ---------------------------------------------------------------- the kinds of files
+
+
+def write_matrix(path: str | Path, matrix: LabelledMatrix, provenance: Json) -> None:
+    """Write `prepared/matrix.npz`."""
+    values = matrix.values
+    arrays: dict[str, Any] = (
+        {
+            "data": values.data,
+            "indices": values.indices,
+            "indptr": values.indptr,
+            "shape": np.array(values.shape),
+        }
+        if sparse.issparse(values)
+        else {"values": values}
+    )
+    arrays |= {"feature_ids": matrix.feature_ids, "sample_ids": matrix.sample_ids}
+    if matrix.observed is not None:
+        arrays["observed"] = matrix.observed
+    write_npz(path, arrays, provenance)
+
+
+def read_matrix(path: str | Path) -> tuple[LabelledMatrix, str]:
+    """Matrix of `prepared/matrix.npz` and its digest."""
+    arrays = read_npz(path)
+    values = (
+        arrays["values"]
+        if "values" in arrays
+        else sparse.csr_array(
+            (arrays["data"], arrays["indices"], arrays["indptr"]), shape=tuple(arrays["shape"])
+        )
+    )
+    matrix = LabelledMatrix(
+        values, arrays["feature_ids"], arrays["sample_ids"], arrays.get("observed")
+    )
+    return matrix, str(provenance_of(arrays)["input_sha256"])
+
+
+def write_runs(npz: str | Path, tsv: str | Path, runs: Runs, provenance: Json) -> None:
+    """Write a batch: factors and traces for machines, one line a run for people."""
+    variance = runs.explained_variance
+    rows = [
+        (
+            runs.rank,
+            int(seed),
+            str(runs.status[i]),
+            int(runs.n_iter[i]),
+            float(runs.loss[i]),
+            float(runs.relative_error[i]),
+            None if variance is None else float(variance[i]),
+            float(runs.kkt_residual[i]),
+            float(runs.seconds[i]),
+        )
+        for i, seed in enumerate(runs.seeds)
+    ]
+    write_table(tsv, RUN_COLUMNS, rows)
+    # The measured seconds stay out of the npz: equal settings give equal bytes.
+    arrays = {name: getattr(runs, name) for name in _RUN_ARRAYS}
+    description = {"rank": runs.rank, "loss_name": runs.loss_name, "solver": runs.solver}
+    write_npz(npz, arrays, {**provenance, "runs": description})
+
+
+_RUN_ARRAYS = (
+    "seeds",
+    "W",
+    "H",
+    "loss",
+    "relative_error",
+    "kkt_residual",
+    "n_iter",
+    "status",
+    "trace",
+)
+
+
+def read_runs(paths: Sequence[str | Path], max_seeds: int | None = None) -> tuple[Runs, Json]:
+    """Runs of one rank from its batch files, in the order of their seeds, and their provenance.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        npz files of one rank.
+    max_seeds : int, optional
+        Leave out seeds from this one on.
+
+    Raises
+    ------
+    ResultError
+        If a file is damaged, or two were made from different input, settings or code.
+    """
+    batches: list[Runs] = []
+    provenances: dict[str, Json] = {}
+    for path in paths:
+        arrays = read_npz(path)
+        provenances[str(path)] = provenance = provenance_of(arrays)
+        description = provenance.pop("runs")
+        members: dict[str, Any] = {name: arrays[name] for name in _RUN_ARRAYS}
+        batches.append(
+            Runs(**members, seconds=np.full(len(arrays["seeds"]), np.nan), **description)
+        )
+    refuse_mixture(provenances, ("input_sha256", "settings_sha256", "code"))
+    runs = concatenate_runs(batches)
+    if max_seeds is not None:
+        runs = runs.take(np.flatnonzero(runs.seeds < max_seeds))
+    return runs, next(iter(provenances.values()))
+
+
+# ---------------------------------------------------------------- a finished sweep
+
+
+@dataclass(frozen=True, order=True)
+class RunFile:
+    """A batch file on disk: seeds `first`…`last` (inclusive) of one rank."""
+
+    rank: int
+    first: int
+    last: int
+    npz: Path
+
+    @property
+    def tsv(self) -> Path:
+        """The table beside it."""
+        return self.npz.with_suffix(".tsv")
+
+
+def find_run_files(folder: str | Path) -> list[RunFile]:
+    """Batch files below `results/<name>/`, by rank and seed."""
+    found = []
+    for npz in Path(folder).glob("runs/rank-*/seeds-*-*.npz"):
+        if match := _RUN_FILE.search(npz.as_posix()):
+            rank, first, last = map(int, match.groups())
+            found.append(RunFile(rank, first, last, npz))
+    return sorted(found)
+
+
+class SweepFolder:
+    """Read access to one sweep's results, `results/<name>/`.
+
+    Parameters
+    ----------
+    root : path
+        The folder.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        self.name = self.root.name
+
+    @cached_property
+    def recommendation(self) -> Json:
+        """`selection/recommendation.json`."""
+        return read_json(self.root / "selection/recommendation.json")
+
+    @property
+    def settings(self) -> Json:
+        """Return the whole validated configuration of the sweep."""
+        settings: Json = self.recommendation["provenance"]["settings"]
+        return settings
+
+    @property
+    def ranks(self) -> list[int]:
+        """Ranks of the sweep, ascending."""
+        return list(self.settings["ranks"])
+
+    @cached_property
+    def matrix_info(self) -> Json:
+        """`prepared/matrix.json`."""
+        return read_json(self.root / "prepared/matrix.json")
+
+    @cached_property
+    def matrix(self) -> LabelledMatrix:
+        """`prepared/matrix.npz`."""
+        return read_matrix(self.root / "prepared/matrix.npz")[0]
+
+    @cached_property
+    def criteria(self) -> pd.DataFrame:
+        """`selection/criteria.tsv`: one line a rank, NaN where undefined."""
+        import pandas as pd
+
+        return pd.read_csv(self.root / "selection/criteria.tsv", sep="\t")
+
+    def summary(self, rank: int) -> Json:
+        """`ranks/rank-<k>/summary.json`."""
+        return read_json(self.root / f"ranks/rank-{rank}/summary.json")
+
+    def consensus(self, rank: int) -> dict[str, NDArray[Any]]:
+        """Arrays of `ranks/rank-<k>/consensus.npz`."""
+        return read_npz(self.root / f"ranks/rank-{rank}/consensus.npz")
+
+    def run_files(self, rank: int | None = None) -> list[RunFile]:
+        """Batch files, of one rank or of all."""
+        return [file for file in find_run_files(self.root) if rank in (None, file.rank)]
+
+    def runs(self, rank: int) -> Runs:
+        """All runs of one rank that the sweep asked for."""
+        files = [file.npz for file in self.run_files(rank)]
+        return read_runs(files, self.settings["seeds"])[0]
+
+    @cached_property
+    def runs_table(self) -> pd.DataFrame:
+        """One line a run (columns as in the batch TSV files), by rank and seed."""
+        import pandas as pd
+
+        wanted = set(self.ranks)
+        tables = [pd.read_csv(f.tsv, sep="\t") for f in self.run_files() if f.rank in wanted]
+        table = pd.concat(tables).query("seed < @self.settings['seeds']")
+        return table.sort_values(["rank", "seed"], ignore_index=True)
+
+    @cached_property
+    def solution(self) -> Json:
+        """`solution/solution.json`."""
+        return read_json(self.root / "solution/solution.json")
+
+    @cached_property
+    def W(self) -> pd.DataFrame:
+        """`solution/W.tsv`: features × components."""
+        import pandas as pd
+
+        return pd.read_csv(self.root / "solution/W.tsv", sep="\t", index_col=0)
+
+    @cached_property
+    def H(self) -> pd.DataFrame:
+        """`solution/H.tsv`: components × samples."""
+        import pandas as pd
+
+        return pd.read_csv(self.root / "solution/H.tsv", sep="\t", index_col=0)

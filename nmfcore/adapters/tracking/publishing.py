@@ -1,0 +1,306 @@
+"""The entry points: publish a batch, a sweep or a folder, and never fail a sweep by it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from nmfcore.adapters.store import SweepFolder, find_run_files, write_json
+from nmfcore.adapters.tracking.fits import Fit, read_fits
+from nmfcore.adapters.tracking.places import Destination, TrackingUnavailableError, redact
+from nmfcore.adapters.tracking.records import (
+    Store,
+    connect,
+    ended_run,
+    find,
+    log,
+    orderly_termination,
+    settle,
+    shortened,
+)
+
+# A job that publishes may hold up a sweep for this long; the rest is published later.
+JOB_BUDGET_S = 120.0
+_LONGEST_REASON = 600
+
+
+@dataclass(frozen=True)
+class PublishReport:
+    """What publishing did.
+
+    Attributes
+    ----------
+    published : int
+        Runs that were published now.
+    skipped : int
+        Runs that the store held already.
+    replaced : int
+        Outdated or broken runs that were deleted.
+    pending : str or None
+        Why something could not be published; None if all was.
+    """
+
+    published: int = 0
+    skipped: int = 0
+    replaced: int = 0
+    pending: str | None = None
+
+    def __add__(self, other: PublishReport) -> PublishReport:
+        return PublishReport(
+            self.published + other.published,
+            self.skipped + other.skipped,
+            self.replaced + other.replaced,
+            self.pending or other.pending,
+        )
+
+    @property
+    def line(self) -> str:
+        """One sentence for a terminal or a log."""
+        parts = [f"{self.published} published", f"{self.skipped} already there"]
+        if self.replaced:
+            parts.append(f"{self.replaced} outdated or unfinished replaced")
+        return ", ".join(parts) + (f"; pending: {self.pending}" if self.pending else "")
+
+
+@dataclass
+class _Work:
+    """Publishing under way: what was done so far, and until when there is time."""
+
+    deadline: float
+    done: PublishReport = field(default_factory=PublishReport)
+
+    def count(self, published: int = 0, skipped: int = 0, replaced: int = 0) -> None:
+        self.done += PublishReport(published, skipped, replaced)
+
+    def check_time(self) -> None:
+        if time.monotonic() > self.deadline:
+            raise TrackingUnavailableError(
+                "the tracking store is too slow to publish all of it now"
+            )
+
+
+def _attempt(
+    destination: Destination, budget: float | None, act: Callable[[Store, _Work], None]
+) -> PublishReport:
+    """Publish as far as possible: whatever goes wrong is a reason to try later, never an error."""
+    work = _Work(float("inf") if budget is None else time.monotonic() + budget)
+    try:
+        with orderly_termination():
+            destination.check()
+            act(connect(destination), work)
+    except TrackingUnavailableError as error:
+        return replace(work.done, pending=str(error))
+    except Exception as error:
+        return replace(work.done, pending=_reason(error, destination.uri))
+    return work.done
+
+
+def _reason(error: Exception, uri: str) -> str:
+    """One sentence without secrets; MLflow tells a lost connection at length."""
+    text = " ".join(redact(f"{type(error).__name__}: {error}", uri).split())
+    if text.startswith("MlflowException: API request to"):
+        how = "does not answer in time" if "timed out" in text else "stopped answering"
+        return f"the tracking store {redact(uri)} {how}"
+    return shortened(text, _LONGEST_REASON)
+
+
+# ---------------------------------------------------------------- publish
+
+
+def initialise(destination: Destination) -> PublishReport:
+    """Create or upgrade the store's schema and its two experiments; quick where both exist.
+
+    Any number of processes may do so at once.
+    """
+    return _attempt(destination, JOB_BUDGET_S, lambda _store, _work: None)
+
+
+def publish_runs(
+    npz: str | Path,
+    destination: Destination,
+    sweep_name: str,
+    settings: Mapping[str, object] | None = None,
+    budget: float | None = JOB_BUDGET_S,
+) -> PublishReport:
+    """Publish one finished batch, one run for every (rank, seed).
+
+    Parameters
+    ----------
+    npz : path
+        `runs/rank-<k>/seeds-<a>-<b>.npz`, with its table beside it.
+    destination : Destination
+    sweep_name : str
+    settings : mapping, optional
+        Parameters to show beside those that the file carries.
+    budget : float, optional
+        Seconds after which the rest is left pending. None: no limit.
+    """
+
+    def act(store: Store, work: _Work) -> None:
+        fits = read_fits(Path(npz), sweep_name, settings)
+        if fits:
+            _publish_fits(store, destination, fits, work)
+
+    return _attempt(destination, budget, act)
+
+
+def publish_sweep(
+    folder: SweepFolder, destination: Destination, budget: float | None = JOB_BUDGET_S
+) -> PublishReport:
+    """Publish a finished sweep as one run: curves over the ranks, decision, figures and report.
+
+    Parameters
+    ----------
+    folder : SweepFolder
+    destination : Destination
+    budget : float, optional
+        Seconds after which the rest is left pending. None: no limit.
+    """
+    return _attempt(
+        destination, budget, lambda store, work: _publish_sweep(store, destination, folder, work)
+    )
+
+
+def publish_folder(root: str | Path, destination: Destination) -> PublishReport:
+    """Publish everything of `results/<name>/` that is finished and not published yet."""
+    folder = SweepFolder(root)
+
+    def act(store: Store, work: _Work) -> None:
+        for file in find_run_files(folder.root):
+            _publish_fits(store, destination, read_fits(file.npz, folder.name), work)
+        if (folder.root / "selection/recommendation.json").is_file():
+            _publish_sweep(store, destination, folder, work)
+
+    return _attempt(destination, None, act)
+
+
+def _publish_fits(store: Store, destination: Destination, fits: Sequence[Fit], work: _Work) -> None:
+    place = {name: fits[0].tags[name] for name in ("sweep", "rank")}
+    with destination.locked(f"{place['sweep']}-rank-{place['rank']}"):
+        client, experiment = store.client, store.fits
+        keys = {fit.tags["seed"]: fit.key for fit in fits}
+        done, deleted = settle(client, find(client, experiment, place), "seed", keys)
+        work.count(skipped=len(done), replaced=deleted)
+        for fit in fits:
+            if fit.tags["seed"] in done:
+                continue
+            work.check_time()
+            with ended_run(client, experiment, fit.name, fit.tags, fit.start, fit.end) as run_id:
+                log(client, run_id, _metrics(fit.metrics, fit.end), fit.params)
+            work.count(published=1)
+
+
+def _publish_sweep(
+    store: Store, destination: Destination, folder: SweepFolder, work: _Work
+) -> None:
+    from nmfcore.adapters.tracking.sweeps import dataset_input, read_sweep
+
+    record = read_sweep(folder, store.fits)
+    with destination.locked(f"{record.name}-sweep"):
+        client, experiment = store.client, store.sweeps
+        place = {"sweep": record.name}
+        keys = {record.name: record.tags["key"]}
+        done, deleted = settle(client, find(client, experiment, place), "sweep", keys)
+        work.count(skipped=len(done), replaced=deleted)
+        if done:
+            return
+        run = ended_run(client, experiment, record.name, record.tags, record.start, record.end)
+        with run as run_id:
+            log(client, run_id, _metrics(record.metrics, record.end), record.params)
+            client.log_inputs(run_id, [dataset_input(folder)])
+            for path in record.files:
+                work.check_time()
+                below = path.parent.relative_to(folder.root).as_posix()
+                client.log_artifact(run_id, str(path), None if below == "." else below)
+        work.count(published=1)
+
+
+def _metrics(points: Iterable[tuple[str, float, int]], timestamp: int) -> list[Any]:
+    from mlflow.entities import Metric
+
+    return [Metric(name, value, timestamp, step) for name, value, step in points]
+
+
+# ---------------------------------------------------------------- for the workflow
+
+
+def initialise_tracking(
+    uri: str | None, experiment: str | None, results_root: str | Path, marker: str | Path
+) -> PublishReport:
+    """Make the store ready for many writers, and write the marker whatever happens.
+
+    Parameters
+    ----------
+    uri, experiment : str or None
+        The configuration's `tracking.uri` and `tracking.experiment`.
+    results_root : path
+        The folder that holds all sweeps.
+    marker : path
+        JSON file to write: `published` (runs that the store holds) and `pending` (null or why).
+    """
+    return _marked(initialise(Destination.of(uri, experiment, results_root)), marker, None)
+
+
+def track_runs(
+    npz: str | Path,
+    settings: Mapping[str, object] | None,
+    uri: str | None,
+    experiment: str | None,
+    results_root: str | Path,
+    sweep_name: str,
+    marker: str | Path,
+) -> PublishReport:
+    """Publish one finished batch and write the marker whatever happens.
+
+    Parameters
+    ----------
+    npz : path
+        `runs/rank-<k>/seeds-<a>-<b>.npz`.
+    settings : mapping or None
+        Parameters to show beside those that the file carries.
+    uri, experiment, results_root, marker
+        As for `initialise_tracking`.
+    sweep_name : str
+    """
+    destination = Destination.of(uri, experiment, results_root)
+    report = publish_runs(npz, destination, sweep_name, settings)
+    return _marked(report, marker, later_command(sweep_name, uri, experiment, results_root))
+
+
+def track_sweep(
+    folder: SweepFolder,
+    uri: str | None,
+    experiment: str | None,
+    results_root: str | Path,
+    marker: str | Path,
+) -> PublishReport:
+    """Publish a finished sweep and write the marker whatever happens.
+
+    Parameters
+    ----------
+    folder : SweepFolder
+    uri, experiment, results_root, marker
+        As for `initialise_tracking`.
+    """
+    report = publish_sweep(folder, Destination.of(uri, experiment, results_root))
+    return _marked(report, marker, later_command(folder.name, uri, experiment, results_root))
+
+
+def later_command(
+    sweep_name: str, uri: str | None, experiment: str | None, results_root: str | Path
+) -> str:
+    """Command that publishes what is pending; a password in the address has to be filled in."""
+    options = [f" --uri {redact(uri)}" if uri else ""]
+    options.append(f" --experiment '{experiment}'" if experiment else "")
+    folder = Path(results_root) / sweep_name
+    return f"python -m nmfcore.adapters.tracking publish {folder}{''.join(options)}"
+
+
+def _marked(report: PublishReport, marker: str | Path, later: str | None) -> PublishReport:
+    if report.pending is not None and later is not None:
+        report = replace(report, pending=f"{report.pending}; publish later with: {later}")
+    write_json(marker, {"published": report.published + report.skipped, "pending": report.pending})
+    return report

@@ -1,0 +1,152 @@
+"""V as the solvers see it: an object that multiplies all runs of a batch at once.
+
+Stacking the factors of all runs turns many thin products into one thick one, so V is read once for the batch.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nmfcore.solvers.kernels import add_hidden, hidden_squares
+
+Floats = NDArray[np.floating]
+
+
+class Products(Protocol):
+    """Products of V (n_features, n_samples) with a batch of factors, and the norm of V.
+
+    `W` is (n_runs, rank, n_features) — the bases transposed — and `H` is (n_runs, rank, n_samples).
+    """
+
+    squared_norm: float
+
+    def with_samples(self, H: Floats) -> Floats:
+        """(V Hᵀ)ᵀ, (n_runs, rank, n_features)."""
+        ...
+
+    def with_features(self, W: Floats) -> Floats:
+        """Wᵀ V, (n_runs, rank, n_samples)."""
+        ...
+
+
+class DenseProducts:
+    """V in full."""
+
+    def __init__(self, V: Floats) -> None:
+        self.V = V
+        self.squared_norm = squares(V)
+
+    def with_samples(self, H: Floats) -> Floats:
+        """See `Products`."""
+        return (_stack(H) @ self.V.T).reshape(*H.shape[:2], -1)
+
+    def with_features(self, W: Floats) -> Floats:
+        """See `Products`."""
+        return (_stack(W) @ self.V).reshape(*W.shape[:2], -1)
+
+
+class SparseProducts:
+    """V as CSR; what is not stored is zero, not missing."""
+
+    def __init__(self, V: sparse.csr_array) -> None:
+        self.V = V
+        self.VT = V.T.tocsr()
+        self.squared_norm = squares(V.data)
+
+    def with_samples(self, H: Floats) -> Floats:
+        """See `Products`."""
+        product = self.V @ np.ascontiguousarray(_stack(H).T)
+        return np.ascontiguousarray(product.T).reshape(*H.shape[:2], -1)
+
+    def with_features(self, W: Floats) -> Floats:
+        """See `Products`."""
+        product = self.VT @ np.ascontiguousarray(_stack(W).T)
+        return np.ascontiguousarray(product.T).reshape(*W.shape[:2], -1)
+
+
+class CompressedProducts:
+    """V ≈ Q B of low rank: a product costs (n_features + n_samples) · r instead of their product."""
+
+    def __init__(self, Q: Floats, B: Floats, squared_norm: float) -> None:
+        self.Q, self.B = Q, B
+        self.squared_norm = squared_norm
+
+    def with_samples(self, H: Floats) -> Floats:
+        """See `Products`."""
+        return ((_stack(H) @ self.B.T) @ self.Q.T).reshape(*H.shape[:2], -1)
+
+    def with_features(self, W: Floats) -> Floats:
+        """See `Products`."""
+        return ((_stack(W) @ self.Q) @ self.B).reshape(*W.shape[:2], -1)
+
+
+class HiddenCells:
+    """Cells of V that are missing or held out.
+
+    They are imputed by each run's current fit before every step: with X = M∘V + (1−M)∘WH, a step that lowers
+    ‖X − WH‖ lowers the error over the visible cells (expectation–maximisation). The visible part of a product is
+    shared by all runs; the hidden part touches its few cells only, and their values are never looked at.
+
+    Parameters
+    ----------
+    hidden : (n_features, n_samples) csr_array
+        Stored where a cell is hidden.
+    """
+
+    def __init__(self, hidden: sparse.csr_array) -> None:
+        self.by_feature = hidden
+        self.by_sample = hidden.T.tocsr()
+
+    def impute_features(self, rhs: Floats, W: Floats, H: Floats) -> Floats:
+        """Complete the right-hand sides of the step in W, in place."""
+        add_hidden(H, W, self.by_feature.indptr, self.by_feature.indices, rhs)
+        return rhs
+
+    def impute_samples(self, rhs: Floats, W: Floats, H: Floats) -> Floats:
+        """Complete the right-hand sides of the step in H, in a copy."""
+        rhs = rhs.copy()
+        add_hidden(W, H, self.by_sample.indptr, self.by_sample.indices, rhs)
+        return rhs
+
+    def squares(self, W: Floats, H: Floats) -> NDArray[np.float64]:
+        """Sum of squares of the fit over the hidden cells of every run."""
+        result: NDArray[np.float64] = hidden_squares(
+            W, H, self.by_sample.indptr, self.by_sample.indices
+        )
+        return result
+
+
+def compress(V: Floats | sparse.csr_array, rank: int, power: int = 2) -> CompressedProducts:
+    """Randomised QB of V (Halko, Martinsson & Tropp 2011) with a fixed stream, so equal V gives equal Q, B.
+
+    Parameters
+    ----------
+    V : (n_features, n_samples) ndarray or csr_array
+    rank : int
+        Columns of Q.
+    power : int
+        Power iterations.
+    """
+    noise = np.random.default_rng(0).standard_normal((V.shape[1], rank)).astype(V.dtype)
+    Y = V @ noise
+    for _ in range(power):
+        Z = np.linalg.qr(V.T @ np.linalg.qr(Y)[0])[0]
+        Y = V @ Z
+    Q = np.linalg.qr(Y)[0]
+    B = (V.T @ Q).T
+    data = V.data if sparse.issparse(V) else V
+    return CompressedProducts(Q, np.ascontiguousarray(B), squares(np.asarray(data)))
+
+
+def squares(values: Floats) -> float:
+    """Sum of squares, accumulated in float64."""
+    flat = values.ravel()
+    return float(np.einsum("i,i->", flat, flat, dtype=np.float64))
+
+
+def _stack(factor: Floats) -> Floats:
+    return factor.reshape(-1, factor.shape[2])

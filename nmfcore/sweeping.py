@@ -1,0 +1,130 @@
+"""A whole sweep in one process, by the same functions that the workflow runs in many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from nmfcore.criteria import Criteria, RankSummary, summarize_rank
+from nmfcore.cross_validation import cross_validate
+from nmfcore.errors import InputError
+from nmfcore.factorization import Runs, factorize
+from nmfcore.problem import as_values
+from nmfcore.reconstruction import svd_errors
+from nmfcore.selection import Recommendation, SelectionRule, recommend
+from nmfcore.solution import Solution, stable_solution
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The answer and its evidence.
+
+    Attributes
+    ----------
+    criteria : tuple of Criteria
+        One a rank; ``pandas.DataFrame(sweep.criteria)`` makes a table of them.
+    recommendation : Recommendation
+        `.rank` is an int or None, `.reasons` says why.
+    solution : Solution or None
+        At the recommended rank; None without one.
+    summaries : dict of int to RankSummary
+        Consensus, labels and fold errors of every rank.
+    runs : dict of int to Runs
+        Every run.
+    """
+
+    criteria: tuple[Criteria, ...]
+    recommendation: Recommendation
+    solution: Solution | None
+    summaries: Mapping[int, RankSummary]
+    runs: Mapping[int, Runs]
+
+
+def sweep(
+    V: ArrayLike | Any,
+    ranks: Iterable[int] = range(1, 9),
+    seeds: int = 20,
+    root_seed: int = 0,
+    loss: str = "frobenius",
+    *,
+    max_iter: int = 2000,
+    tol: float = 1e-6,
+    n_folds: int = 10,
+    n_starts: int = 2,
+    fraction: float = 0.1,
+    observed: ArrayLike | None = None,
+    dtype: str = "float32",
+    rule: SelectionRule | None = None,
+) -> Sweep:
+    """Factorise at every rank from many starts, weigh the evidence, recommend a rank and build its solution.
+
+    Parameters
+    ----------
+    V : (n_features, n_samples) array_like or sparse
+        Nonnegative.
+    ranks : iterable of int
+        Rank 1 should be among them: it is what 'no structure' is judged against.
+    seeds : int
+        Random starts a rank.
+    root_seed : int
+    loss, max_iter, tol, observed, dtype
+        See `nmfcore.factorize`.
+    n_folds, n_starts, fraction
+        See `nmfcore.cross_validation.cross_validate`; ``n_folds=0`` leaves cross-validation out.
+    rule : SelectionRule, optional
+        Thresholds of the recommendation.
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    InputError
+        If V or a choice cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nmfcore import sweep
+    >>> random = np.random.default_rng(0)
+    >>> V = random.gamma(0.5, size=(60, 3)) @ random.gamma(0.5, size=(3, 40))
+    >>> V = random.poisson(50 * V)
+    >>> sweep(V, ranks=range(1, 6), seeds=10).recommendation.rank
+    3
+    """
+    wanted = sorted(set(ranks))
+    if not wanted or wanted[0] < 1:
+        raise InputError("Ranks must be whole numbers of at least 1.")
+    values = as_values(V)
+    fit: dict[str, Any] = {"max_iter": max_iter, "observed": observed, "dtype": dtype}
+    bounds = svd_errors(values, wanted[-1]) if observed is None else None
+    runs: dict[int, Runs] = {}
+    summaries: dict[int, RankSummary] = {}
+    for rank in wanted:
+        runs[rank] = factorize(values, rank, range(seeds), root_seed, loss, tol=tol, **fit)
+        validation = (
+            cross_validate(
+                values,
+                rank,
+                n_folds,
+                n_starts,
+                fraction,
+                root_seed,
+                loss=loss,
+                dtype=dtype,
+                observed=observed,
+            )
+            if n_folds
+            else None
+        )
+        bound = None if bounds is None else float(bounds[rank - 1])
+        summaries[rank] = summarize_rank(runs[rank], validation, bound)
+    criteria = tuple(summary.criteria for summary in summaries.values())
+    recommendation = recommend(criteria, rule)
+    chosen = recommendation.rank
+    solution = None if chosen is None else stable_solution(values, runs[chosen], observed=observed)
+    return Sweep(criteria, recommendation, solution, summaries, runs)

@@ -1,0 +1,390 @@
+"""Figures show what they were given: read back from the Figure object, never pixel by pixel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
+
+from nmfcore.adapters import figures
+from nmfcore.adapters.figures import style
+
+COLUMNS = (
+    "reconstruction_error",
+    "reconstruction_error_median",
+    "loss",
+    "rss",
+    "explained_variance",
+    "svd_error",
+    "held_out_error",
+    "held_out_error_se",
+    "cophenetic_correlation",
+    "dispersion",
+    "pac",
+    "consensus_silhouette",
+    "component_stability",
+    "component_stability_min",
+    "sparseness_W",
+    "sparseness_H",
+)
+
+
+def criteria_of(ranks: list[int]) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    values = {column: rng.uniform(0.2, 0.9, len(ranks)) for column in COLUMNS}
+    return pd.DataFrame({"rank": ranks, "n_runs": 10, "n_good": 9, **values})
+
+
+def runs_of(ranks: list[int], seeds: int) -> pd.DataFrame:
+    rng = np.random.default_rng(2)
+    rank, seed = (grid.ravel() for grid in np.meshgrid(ranks, range(seeds), indexing="ij"))
+    return pd.DataFrame(
+        {
+            "rank": rank,
+            "seed": seed,
+            "status": "converged",
+            "relative_error": 1 / rank + rng.uniform(0, 0.01, len(rank)),
+        }
+    )
+
+
+def planted(n: int, n_groups: int) -> dict[str, object]:
+    """Arguments of the consensus map of samples in `n_groups` groups, in mixed order."""
+    labels = np.random.default_rng(3).permutation(np.arange(n) % n_groups)
+    consensus = np.where(labels[:, None] == labels, 0.9, 0.1)
+    consensus[np.diag_indices(n)] = 1
+    tree = linkage(squareform(1 - consensus), "average") if n > 1 else np.empty((0, 4))
+    return {
+        "consensus": consensus,
+        "linkage": tree,
+        "order": leaves_list(tree) if n > 1 else np.array([0]),
+        "labels": labels,
+        "sample_ids": [f"sample {i}" for i in range(n)],
+        "rank": n_groups,
+    }
+
+
+def texts(figure: Figure | Axes) -> list[str]:
+    return [text.get_text() for text in figure.findobj(mpl.text.Text) if text.get_text()]
+
+
+def line(axes: Axes, label: str) -> np.ndarray:
+    (found,) = [drawn for drawn in axes.lines if drawn.get_label() == label]
+    return found.get_xydata()
+
+
+def band(axes: Axes) -> list[float]:
+    return [
+        patch.get_x() + patch.get_width() / 2
+        for patch in axes.patches
+        if patch.get_label() == "recommended rank"
+    ]
+
+
+# ---------------------------------------------------------------- curves
+
+
+def test_the_reconstruction_curve_holds_the_criteria_and_marks_the_rank():
+    criteria = criteria_of([1, 2, 3, 4])
+    (axes,) = figures.reconstruction_curve(criteria, 3).axes
+    for label, column in (
+        ("best run", "reconstruction_error"),
+        ("median run", "reconstruction_error_median"),
+        ("truncated SVD (bound)", "svd_error"),
+        ("held-out entries ± 1 SE", "held_out_error"),
+    ):
+        assert_array_equal(line(axes, label), criteria[["rank", column]])
+    (bars,) = [bars for bars in axes.collections if isinstance(bars, LineCollection)]
+    half = [np.ptp(segment[:, 1]) / 2 for segment in bars.get_segments()]
+    assert_allclose(half, criteria["held_out_error_se"])
+    assert band(axes) == [3]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "2", "3", "4"]
+
+
+def test_an_exploding_held_out_error_leaves_the_other_curves_visible():
+    criteria = criteria_of([1, 2, 3])
+    criteria.loc[2, "held_out_error"] = 1e6
+    (axes,) = figures.reconstruction_curve(criteria).axes
+    assert axes.get_ylim()[1] < 2
+    assert_array_equal(line(axes, "held-out error beyond the axis")[:, 0], [3])
+
+
+def test_curves_that_are_defined_nowhere_are_left_out():
+    criteria = criteria_of([2, 3]).assign(svd_error=np.nan, held_out_error=np.nan)
+    (axes,) = figures.reconstruction_curve(criteria).axes
+    assert {drawn.get_label() for drawn in axes.lines} == {"best run", "median run"}
+    assert band(axes) == []
+
+
+def test_the_survey_shows_every_criterion_and_leaves_gaps_where_undefined():
+    criteria = criteria_of([1, 2, 3, 4, 5])
+    criteria.loc[0, "cophenetic_correlation"] = np.nan
+    criteria["consensus_silhouette"] = np.nan
+    survey = figures.rank_survey(criteria, 4)
+    assert len(survey.axes) == 8
+    drawn = [tuple(values.get_ydata()) for axes in survey.axes for values in axes.lines]
+    for column in set(COLUMNS) - {
+        "reconstruction_error",
+        "reconstruction_error_median",
+        "loss",
+        "rss",
+        "svd_error",
+        "held_out_error_se",
+        "consensus_silhouette",
+    }:
+        assert any(
+            len(values) == 5 and np.array_equal(values, criteria[column], equal_nan=True)
+            for values in drawn
+        ), column
+    assert all(band(axes) == [4] for axes in survey.axes)
+    assert texts(survey).count("undefined") == 1
+
+
+@pytest.mark.parametrize("ranks", [[1], [5], [2, 4, 16], list(range(1, 41))])
+def test_any_list_of_ranks_gets_integer_ticks(ranks: list[int]):
+    criteria = criteria_of(ranks)
+    criteria.loc[:, list(COLUMNS[8:12])] = np.nan
+    for figure in (figures.rank_survey(criteria), figures.reconstruction_curve(criteria)):
+        for axes in figure.axes:
+            ticks = list(axes.get_xticks())
+            assert set(ticks) <= set(ranks)
+            assert len(ticks) <= 12
+
+
+# ---------------------------------------------------------------- runs
+
+
+def test_every_run_is_a_point_and_those_that_did_not_converge_stand_out():
+    runs = runs_of([1, 2, 3], 8)
+    runs.loc[4, "status"] = "max_iter"
+    runs.loc[20, ["status", "relative_error"]] = "non_finite", np.nan
+    (axes,) = figures.error_by_seed(runs, 2).axes
+    assert_allclose(
+        np.sort(line(axes, "converged")[:, 1]),
+        np.sort(runs.loc[runs["status"] == "converged", "relative_error"]),
+    )
+    assert_allclose(line(axes, "stopped at max_iter")[:, 1], runs.loc[[4], "relative_error"])
+    assert_array_equal(line(axes, "non-finite (count)")[:, 0], [3])
+    assert_array_equal(np.round(line(axes, "converged")[:, 0]), runs["rank"].drop([4, 20]))
+    assert band(axes) == [2]
+
+
+def test_a_rank_whose_runs_are_all_lost_is_still_drawn():
+    runs = runs_of([1, 2], 3)
+    runs.loc[runs["rank"] == 2, ["status", "relative_error"]] = "non_finite", np.nan
+    (axes,) = figures.error_by_seed(runs).axes
+    assert "3" in texts(axes)
+
+
+def test_histories_tell_the_best_minimum_from_poorer_ones():
+    falling = np.geomspace(10, 1, 30)
+    traces = np.stack([falling, falling + 0.5, np.full(30, np.nan), falling])
+    traces[3, 20:] = np.nan
+    traces[3, 19] = 1.0005
+    figure = figures.error_histories({1: traces, 2: traces[:, :7], 3: np.full((2, 4), np.nan)})
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Rank 1", "Rank 2", "Rank 3"]
+    (curves,) = [c for c in figure.axes[0].collections if isinstance(c, LineCollection)]
+    segments = curves.get_segments()
+    assert_allclose(
+        segments[0][:, 1], np.maximum(falling - 1, 1e-6)[segments[0][:, 0].astype(int) - 1]
+    )
+    assert segments[3][-1, 0] == 20
+    assert "2 of 4 runs ≤ 0.1 %" in texts(figure.axes[0])
+    assert "no finite loss" in texts(figure.axes[2])
+
+
+def test_of_many_runs_some_are_drawn():
+    traces = np.geomspace(10, 1, 400) * np.ones((300, 1))
+    (curves,) = figures.error_histories({2: traces}).axes[0].collections
+    assert len(curves.get_segments()) == 50
+    assert max(map(len, curves.get_segments())) <= 40
+
+
+# ---------------------------------------------------------------- consensus
+
+
+def image_of(figure: Figure) -> np.ndarray:
+    (axes,) = [axes for axes in figure.axes if "sample" in axes.get_xlabel()]
+    return np.asarray(axes.images[0].get_array())
+
+
+def test_the_map_shows_the_consensus_in_the_order_of_the_tree():
+    arguments = planted(9, 3)
+    figure = figures.consensus_heatmap(**arguments, cophenetic_correlation=0.98765, n_runs=7)
+    pixels = image_of(figure)
+    step = len(pixels) // 9
+    order = arguments["order"]
+    assert_array_equal(pixels[::step, ::step], arguments["consensus"][np.ix_(order, order)])
+    assert "Consensus at rank 3 · cophenetic correlation 0.988" in texts(figure)
+    names = [text for text in texts(figure) if text.startswith("sample ")]
+    assert names == [f"sample {i}" for i in order]
+
+
+def test_the_tree_above_the_map_is_the_linkage():
+    arguments = planted(7, 2)
+    tree = figures.consensus_heatmap(**arguments).axes[0]
+    branches = np.array(tree.collections[0].get_segments())
+    assert_allclose(np.sort(branches[:, 1, 1]), np.sort(arguments["linkage"][:, 2]))
+    leaves = branches[:, [0, 3]][branches[:, [0, 3], 1] == 0][:, 0]
+    assert_allclose(np.unique(leaves[leaves % 1 == 0.5])[:7], np.arange(7) + 0.5)
+
+
+def test_samples_without_a_cluster_come_last_in_grey():
+    arguments = planted(6, 2)
+    labels = np.append(arguments["labels"], -1)
+    consensus = np.pad(arguments["consensus"], (0, 1))
+    figure = figures.consensus_heatmap(
+        **{**arguments, "labels": labels, "consensus": consensus, "sample_ids": list("abcdefg")}
+    )
+    strip = figure.axes[1].images[0].get_array()
+    assert mpl.colors.to_hex(strip[0, -1]) == style.MISSING.lower()
+    assert "unassigned" in texts(figure)
+    assert [text for text in texts(figure) if text in set("abcdefg")][-1] == "g"
+
+
+def test_annotations_get_strips_with_a_legend_each():
+    annotations = {
+        "type": ["ALL", "AML", None] * 3,
+        "age": [31.5, 40, 52, 18, 77, 65, None, 12, 3],
+        "site": [f"site {i}" for i in range(9)],
+        "batch": ["1", "2", "10"] * 3,
+    }
+    figure = figures.consensus_heatmap(**planted(9, 3), annotations=annotations)
+    assert len(figure.axes[1].images) == 5
+    legends = {legend.get_title().get_text(): legend for legend in figure.legends}
+    assert [text.get_text() for text in legends["type"].get_texts()] == ["ALL", "AML", "missing"]
+    assert [text.get_text() for text in legends["batch"].get_texts()] == ["1", "2", "10"]
+    assert {"age", "3", "77"} <= set(texts(figure))
+
+
+def test_many_categories_are_cut_short_in_the_legend():
+    site = {"site": [f"site {i:02}" for i in range(30)]}
+    figure = figures.consensus_heatmap(**planted(30, 3), annotations=site)
+    assert "… 21 more" in texts(figure)
+
+
+def test_one_sample_and_one_rank():
+    figure = figures.consensus_heatmap(**planted(1, 1))
+    assert "1 sample" in texts(figure)
+    assert figures.consensus_heatmap(**planted(5, 1)).axes[0].collections
+
+
+def test_two_thousand_samples_stay_small_and_fast(tmp_path: Path):
+    arguments = planted(2000, 4)
+    started = time.process_time()
+    figure = figures.consensus_heatmap(**arguments)
+    svg, png = figures.save(figure, tmp_path / "map")
+    assert time.process_time() - started < 5
+    assert len(image_of(figure)) <= 500
+    assert svg.stat().st_size < 1_000_000
+    assert png.stat().st_size < 1_000_000
+    assert not [text for text in texts(figure) if text.startswith("sample ")]
+
+
+def test_large_matrices_are_averaged_not_sampled():
+    arguments = planted(1000, 2)
+    order, consensus = arguments["order"], arguments["consensus"]
+    pixels = image_of(figures.consensus_heatmap(**arguments))
+    ordered = consensus[np.ix_(order, order)]
+    assert_allclose(pixels, ordered.reshape(500, 2, 500, 2).mean(axis=(1, 3)))
+
+
+# ---------------------------------------------------------------- components
+
+
+def factors(n_features: int, rank: int, n_samples: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    rng = np.random.default_rng(4)
+    names = [f"component {j + 1}" for j in range(rank)]
+    W = pd.DataFrame(
+        rng.gamma(0.5, size=(n_features, rank)), [f"gene {i}" for i in range(n_features)], names
+    )
+    H = pd.DataFrame(
+        rng.gamma(0.5, size=(rank, n_samples)), names, [f"s{i}" for i in range(n_samples)]
+    )
+    return W, H
+
+
+def test_components_show_shares_of_the_reconstruction_whatever_the_scale():
+    W, H = factors(50, 3, 12)
+    top = [["gene 4", "gene 7"], ["gene 7", "gene 1"], ["gene 9"]]
+    scale = np.array([1.0, 1e3, 1e-3])
+    for figure in (
+        figures.component_heatmap(W, H, top),
+        figures.component_heatmap(W * scale, H.div(scale, axis=0), top),
+    ):
+        left, right = (axes for axes in figure.axes if len(axes.images) and axes.texts)
+        assert texts(left)[:0] == []
+        assert [text.get_text() for text in left.texts] == ["gene 4", "gene 7", "gene 1", "gene 9"]
+        share = W.to_numpy()[4] * H.to_numpy().sum(axis=1)
+        assert_allclose(left.images[0].get_array()[0], share / share.sum())
+        assert_allclose(right.images[0].get_array().sum(axis=1), 1)
+
+
+@pytest.mark.parametrize(("rank", "n_samples"), [(1, 1), (2, 100), (30, 20)])
+def test_components_fit_on_a_page(rank: int, n_samples: int):
+    figure = figures.component_heatmap(*factors(200, rank, n_samples))
+    width, height = figure.get_size_inches() * 25.4
+    assert width <= style.DOUBLE_COLUMN + 1
+    assert height < 230
+
+
+def test_a_sample_that_uses_nothing_is_grey_not_an_error():
+    W, H = factors(20, 2, 4)
+    H["s2"] = 0.0
+    figure = figures.component_heatmap(W, H)
+    assert np.isnan(figure.axes[1].images[0].get_array().filled(np.nan)).any(axis=1).sum() == 1
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_saving_gives_the_same_bytes_twice_and_leaves_matplotlib_as_it_was(tmp_path: Path):
+    before = dict(mpl.rcParams)
+    for name in ("one", "two"):
+        figures.save(figures.consensus_heatmap(**planted(12, 3)), tmp_path / f"a.{name}")
+    assert (tmp_path / "a.one.svg").read_bytes() == (tmp_path / "a.two.svg").read_bytes()
+    assert (tmp_path / "a.one.png").read_bytes() == (tmp_path / "a.two.png").read_bytes()
+    assert dict(mpl.rcParams) == before
+    assert b"<dc:date>" not in (tmp_path / "a.one.svg").read_bytes()
+
+
+def test_hostile_names_are_drawn_as_they_are(tmp_path: Path):
+    ids = ["$\\frac{1}{$", "<script>", "a\nb", "样本", "x" * 300, "&amp;"]
+    arguments = {**planted(6, 2), "sample_ids": ids}
+    figure = figures.consensus_heatmap(**arguments, annotations={"$x_1$": ["$a$", "_^"] * 3})
+    figures.save(figure, tmp_path / "hostile")
+    shown = set(texts(figure))
+    assert {"$\\frac{1}{$", "a b", "$x_1$"} <= shown
+    assert max(map(len, shown)) < 100
+
+
+def test_figures_fit_the_widths_of_a_journal():
+    criteria = criteria_of([1, 2, 3])
+    traces = {k: np.geomspace(10, 1, 30)[None] for k in (1, 2, 3, 4, 5)}
+    for figure, width in (
+        (figures.reconstruction_curve(criteria), style.SINGLE_COLUMN),
+        (figures.error_by_seed(runs_of([1, 2], 4)), style.SINGLE_COLUMN),
+        (figures.rank_survey(criteria), style.DOUBLE_COLUMN),
+        (figures.error_histories(traces), style.DOUBLE_COLUMN),
+    ):
+        assert figure.get_size_inches()[0] * 25.4 == pytest.approx(width)
+    names = [f"sample_with_a_long_name_{i}" for i in range(60)]
+    wide = figures.consensus_heatmap(**{**planted(60, 3), "sample_ids": names})
+    assert wide.get_size_inches()[0] * 25.4 <= style.DOUBLE_COLUMN
+
+
+def test_pyplot_is_never_loaded():
+    code = "import sys, nmfcore.adapters.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

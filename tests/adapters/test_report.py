@@ -1,0 +1,470 @@
+"""The report: one page, complete, safe, small, and the same for the same results."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
+
+from nmfcore.adapters import figures, report, store
+from nmfcore.adapters.matrix import LabelledMatrix
+from nmfcore.factorization import Runs
+
+N_FEATURES, N_SEEDS = 30, 6
+HOSTILE = ['<script>alert("x")</script>', "a'b\"c & d", "Ωμέγα 样本", "$x^2$", "007", "NA"]
+
+
+def build(
+    root: Path,
+    ranks: tuple[int, ...] = (1, 2, 3),
+    n_samples: int = 12,
+    recommended: int | None = 2,
+    sample_ids: list[str] | None = None,
+    loss: str = "frobenius",
+    **changes: dict[str, Any],
+) -> store.SweepFolder:
+    """Write a small finished sweep; `changes` replace parts of a JSON file, by its name."""
+    rng = np.random.default_rng(0)
+    samples = np.array(sample_ids or [f"sample {i}" for i in range(n_samples)])
+    features = np.array([*HOSTILE, *(f"gene {i}" for i in range(N_FEATURES - len(HOSTILE)))])
+    settings = {
+        "name": root.name,
+        "input": {"path": "data/V.tsv", "annotations": None},
+        "ranks": list(ranks),
+        "seeds": N_SEEDS,
+        "root_seed": 42,
+        "factorize": {"loss": loss, "max_iter": 200, "tol": 1e-5},
+        "validate": {"cross_validation": {"n_folds": 5, "fraction": 0.1}},
+    }
+    provenance = {
+        "input_sha256": "1" * 64,
+        "settings_sha256": "2" * 64,
+        "settings": settings,
+        "code": "3" * 16,
+    }
+
+    def document(place: str, content: dict[str, Any]) -> None:
+        content = content | changes.get(Path(place).stem, {})
+        store.write_json(root / place, {**content, "provenance": provenance})
+
+    matrix = LabelledMatrix(rng.random((N_FEATURES, len(samples))), features, samples)
+    store.write_matrix(root / "prepared/matrix.npz", matrix, provenance)
+    document(
+        "prepared/matrix.json",
+        {
+            "sha256": "1" * 64,
+            "shape": list(matrix.shape),
+            "storage": "dense",
+            "dtype": "float64",
+            "density": 1.0,
+            "n_missing": 0,
+            "source": {
+                "path": "data/V.tsv",
+                "sha256": "4" * 64,
+                "format": "tsv",
+                "orientation": "features_by_samples",
+                "shape": [N_FEATURES, len(samples)],
+            },
+            "dropped_features": [
+                {"id": f"{HOSTILE[0]} {i}", "position": i, "reason": "all zero"} for i in range(30)
+            ],
+            "dropped_samples": [],
+            "warnings": [],
+            "notices": ["read as text"],
+            "steps": [],
+            "annotations": {
+                "columns": {
+                    "group": ["p", "q"] * (len(samples) // 2),
+                    "age": [*range(len(samples))],
+                }
+            },
+        },
+    )
+    lines = [_rank(root, rank, len(samples), loss, provenance) for rank in ranks]
+    store.write_table(
+        root / "selection/criteria.tsv", list(lines[0]), [list(line.values()) for line in lines]
+    )
+    document(
+        "selection/recommendation.json",
+        {
+            "recommended_rank": recommended,
+            "decision": "rank" if recommended else "no_structure",
+            "headline": "The headline of the answer.",
+            "confidence": "high",
+            "reasons": ["The first reason."],
+            "runners_up": [{"rank": 3, "reason": "it is close"}],
+            "warnings": ["Three more folds could change this."],
+            "classic_rules": {"cophenetic_first_fall": 2, "rss_inflection": None},
+        },
+    )
+    _solution(root, recommended, features, samples, document)
+    return store.SweepFolder(root)
+
+
+def _rank(
+    root: Path, rank: int, n: int, loss: str, provenance: dict[str, Any]
+) -> dict[str, float | None]:
+    rng = np.random.default_rng(rank)
+    runs = Runs(
+        rank=rank,
+        seeds=np.arange(N_SEEDS),
+        W=rng.random((N_SEEDS, 2, rank)),
+        H=rng.random((N_SEEDS, rank, 2)),
+        loss=np.full(N_SEEDS, 5.0 / rank),
+        relative_error=np.full(N_SEEDS, 0.5 / rank),
+        kkt_residual=np.zeros(N_SEEDS),
+        n_iter=np.full(N_SEEDS, 9),
+        status=np.array(["converged"] * (N_SEEDS - 1) + ["max_iter"]),
+        trace=np.geomspace(9, 5 / rank, 9) * np.ones((N_SEEDS, 1)),
+        seconds=rng.random(N_SEEDS),
+        loss_name=loss,
+        solver="HALS, extrapolated; dense",
+    )
+    batch = root / f"runs/rank-{rank}/seeds-0-{N_SEEDS - 1}.npz"
+    store.write_runs(batch, batch.with_suffix(".tsv"), runs, provenance)
+    labels = np.arange(n) % rank
+    consensus = np.where(labels[:, None] == labels, 1.0, 0.2)
+    tree = linkage(squareform(1 - consensus), "average")
+    arrays = {
+        "consensus": consensus,
+        "labels": labels,
+        "order": leaves_list(tree),
+        "linkage": tree,
+        "run_labels": np.tile(labels, (N_SEEDS - 1, 1)),
+        "run_seeds": np.arange(N_SEEDS - 1),
+    }
+    store.write_npz(root / f"ranks/rank-{rank}/consensus.npz", arrays, provenance)
+    undefined = None if rank == 1 else 0.95
+    return {
+        "rank": rank,
+        "n_runs": N_SEEDS,
+        "n_good": N_SEEDS - 1,
+        "reconstruction_error": 0.5 / rank,
+        "reconstruction_error_median": 0.5 / rank,
+        "loss": 5.0e9 / rank,
+        "rss": 1.0e10 / rank if loss == "frobenius" else None,
+        "explained_variance": 1 - 0.25 / rank**2 if loss == "frobenius" else None,
+        "svd_error": 0.49 / rank,
+        "held_out_error": 0.4 + abs(rank - 2) / 10,
+        "held_out_error_se": 0.01,
+        "cophenetic_correlation": undefined,
+        "dispersion": undefined,
+        "pac": undefined,
+        "consensus_silhouette": undefined,
+        "component_stability": undefined,
+        "component_stability_min": undefined,
+        "sparseness_W": 0.5,
+        "sparseness_H": 0.25,
+    }
+
+
+def _solution(
+    root: Path,
+    rank: int | None,
+    features: np.ndarray,
+    samples: np.ndarray,
+    document: Callable[[str, dict[str, Any]], None],
+) -> None:
+    if rank is None:
+        document("solution/solution.json", {"rank": None, "reason": "Nothing repeats."})
+        return
+    rng = np.random.default_rng(9)
+    names = [f"component-{j + 1}" for j in range(rank)]
+    W, H = rng.random((len(features), rank)), rng.random((rank, len(samples)))
+    store.write_table(
+        root / "solution/W.tsv",
+        ["feature", *names],
+        [[name, *map(float, row)] for name, row in zip(features, W, strict=True)],
+    )
+    store.write_table(
+        root / "solution/H.tsv",
+        ["component", *samples],
+        [[name, *map(float, row)] for name, row in zip(names, H, strict=True)],
+    )
+    document(
+        "solution/solution.json",
+        {
+            "rank": rank,
+            "loss": 2.5,
+            "relative_error": 0.25,
+            "best_run_loss": 2.5,
+            "best_run_seed": 3,
+            "n_runs_used": N_SEEDS - 1,
+            "components": [
+                {
+                    "name": name,
+                    "support": 1.0,
+                    "stability": 0.9 if rank > 1 else None,
+                    "share": 1 / rank,
+                    "sparseness": 0.5,
+                    "top_features": [{"id": str(i), "weight": 0.5} for i in features[:12]],
+                }
+                for name in names
+            ],
+            "assignments": [
+                {"sample": str(sample), "component": names[i % rank]}
+                for i, sample in enumerate(samples)
+            ],
+        },
+    )
+
+
+class Page(HTMLParser):
+    """What a browser would see."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def all(self, *names: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.tags if tag in names]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def finished(root: Path, **parts: Any) -> tuple[store.SweepFolder, str]:
+    folder = build(root, **parts)
+    figures.draw_all(folder)
+    return folder, report.render_report(folder, root / "figures")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    root = tmp_path_factory.mktemp("results") / "tiny"
+    return Page(finished(root, sample_ids=HOSTILE)[1])
+
+
+# ---------------------------------------------------------------- figures of a folder
+
+
+def test_every_figure_is_drawn_under_a_stable_name(tmp_path: Path):
+    folder = build(tmp_path / "tiny")
+    written = figures.draw_all(folder)
+    names = figures.figure_names([1, 2, 3])
+    assert names[:5] == [
+        "reconstruction_curve",
+        "rank_survey",
+        "error_by_seed",
+        "error_histories",
+        "components",
+    ]
+    assert names[5:] == ["consensus-rank-1", "consensus-rank-2", "consensus-rank-3"]
+    expected = {
+        folder.root / f"figures/{name}{suffix}" for name in names for suffix in (".svg", ".png")
+    }
+    assert set(written) == expected == set((folder.root / "figures").iterdir())
+
+
+def test_some_figures_can_be_drawn_alone(tmp_path: Path):
+    written = figures.draw_all(build(tmp_path / "tiny"), ["consensus-rank-2"])
+    assert [path.name for path in written] == ["consensus-rank-2.svg", "consensus-rank-2.png"]
+
+
+# ---------------------------------------------------------------- the page
+
+
+def test_the_answer_comes_first_and_evidence_after(page: Page):
+    order = [
+        "The headline of the answer.",
+        "Confidence: high",
+        "The first reason.",
+        "Rank 3:",
+        "Three more folds could change this.",
+        "Criteria by rank",
+        "Consensus by rank",
+        "Top features",
+        "Sample assignments",
+        "Quality of the runs",
+        "What was done to the data",
+        "Methods, ready to paste",
+        "@article{LeeSeung1999",
+        "validate.cross_validation.n_folds",
+        "1" * 64,
+        "snakemake --cores 8 --configfile tiny.yaml",
+    ]
+    places = [page.text.index(words) for words in order]
+    assert places == sorted(places)
+
+
+def test_every_criterion_and_its_meaning_is_there(page: Page):
+    for criterion in report.CRITERIA:
+        assert page.text.count(criterion.label) >= 2
+        assert criterion.meaning in page.text
+    assert {criterion.key for criterion in report.CRITERIA} == set(
+        store.SweepFolder(Path()).__class__ and _rank_keys()
+    )
+
+
+def _rank_keys() -> set[str]:
+    from nmfcore.criteria import Criteria
+
+    return set(Criteria.__dataclass_fields__) - {"rank", "n_runs", "n_good"}
+
+
+def test_runs_are_counted_by_how_they_ended(page: Page):
+    assert page.text.count("6 5 1 0 9 ") == 3
+
+
+def test_ids_cannot_become_markup(page: Page):
+    assert not page.all("script")
+    for name in HOSTILE:
+        assert name in page.text
+
+
+def test_nothing_is_loaded_from_elsewhere(page: Page):
+    sources = [
+        a["src"]
+        for a in page.all("img", "script", "iframe", "video", "audio", "source")
+        if "src" in a
+    ]
+    assert sources
+    assert all(source is not None and source.startswith("data:image/") for source in sources)
+    assert not page.all("link", "object", "embed", "base")
+    assert all((a["href"] or "").startswith("#") for a in page.all("a"))
+    (css,) = re.findall(r"<style>(.*?)</style>", _template_page(page), re.DOTALL) or [""]
+    assert "url(" not in css
+    assert "@import" not in css
+
+
+def _template_page(page: Page) -> str:
+    return (
+        "<style>"
+        + "".join(word for word in page.words if "{" in word and "--page" in word)
+        + "</style>"
+    )
+
+
+def test_the_page_is_accessible(page: Page):
+    assert page.all("html") == [{"lang": "en"}]
+    images = page.all("img")
+    assert len(images) == 5 + 3
+    assert all(
+        len(image["alt"] or "") > 40 and image["width"] and image["height"] for image in images
+    )
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(a.get("scope") in {"row", "col"} for a in page.all("th"))
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert {(a["href"] or "")[1:] for a in page.all("a")} <= set(ids)
+    assert {a["for"] for a in page.all("label")} == {a["id"] for a in page.all("input")}
+
+
+def test_the_recommended_rank_is_picked_first(page: Page):
+    checked = [a["id"] for a in page.all("input") if "checked" in a]
+    assert checked == ["pick-2"]
+
+
+def test_dropped_rows_are_cut_short_with_a_pointer(page: Page):
+    assert "Dropped features: 30" in page.text
+    assert "The other 10 are in prepared/matrix.json" in page.text
+
+
+def test_known_groups_are_counted_by_component(page: Page):
+    assert "component-1 3 0 component-2 0 3" in page.text
+
+
+def test_the_same_results_give_the_same_bytes(tmp_path: Path):
+    first, _ = finished(tmp_path / "a/tiny")
+    second, _ = finished(tmp_path / "b/tiny")
+    assert report.write_report(first) == first.root / "report.html"
+    report.write_report(second)
+    assert (first.root / "report.html").read_bytes() == (second.root / "report.html").read_bytes()
+
+
+def test_a_declination_is_said_plainly(tmp_path: Path):
+    _, html = finished(tmp_path / "tiny", recommended=None)
+    page = Page(html)
+    assert "no rank" in page.text
+    assert "No rank was recommended, so no solution was made. Nothing repeats." in page.text
+    assert "These criteria supported no rank." in page.text
+    assert "None" not in page.text.replace("None: the values were used as they are.", "")
+
+
+def test_one_rank_only(tmp_path: Path):
+    _, html = finished(tmp_path / "tiny", ranks=(1,), recommended=1)
+    page = Page(html)
+    assert "nan" not in page.text
+    assert "Consensus silhouette" not in page.text
+
+
+def test_other_losses_leave_out_what_is_undefined_for_them(tmp_path: Path):
+    _, html = finished(tmp_path / "tiny", loss="kullback-leibler")
+    page = Page(html)
+    assert "Explained variance" not in page.text
+    assert "the Kullback–Leibler divergence (Févotte and Idier 2011)" in page.text
+
+
+def test_without_annotations_or_notices(tmp_path: Path):
+    _, html = finished(
+        tmp_path / "tiny",
+        matrix={
+            "annotations": None,
+            "notices": [],
+            "dropped_features": [],
+            "warnings": ["One value is far from all others."],
+            "steps": [{"name": "log1p", "parameters": {"base": 2}, "effect": "compressed"}],
+        },
+    )
+    page = Page(html)
+    assert "Components against" not in page.text
+    assert "One value is far from all others." in page.text
+    assert "log1p (base = 2): compressed" in page.text
+
+
+def test_two_thousand_samples_stay_a_small_page(tmp_path: Path):
+    _, html = finished(tmp_path / "large", ranks=(2, 3), n_samples=2000)
+    assert len(html) < 4_000_000
+    page = Page(html)
+    assert "The first 200 of 2,000 samples" in page.text
+    assert "The other 1,800 are in solution/H.tsv" in page.text
+
+
+def test_maps_that_would_make_the_page_too_large_are_named_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(report, "_MOST_CONSENSUS_BYTES", 60_000)
+    page = Page(finished(tmp_path / "tiny")[1])
+    assert "open figures/consensus-rank-" in page.text
+    shown = [a["alt"] for a in page.all("img") if (a["alt"] or "").startswith("Consensus matrix")]
+    assert shown
+    assert "rank 2" in (shown[0] or "")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (float("nan"), "–"),
+        (0.0, "0"),
+        (-0.05, "−0.05"),
+        (0.123456, "0.1235"),
+        (12345.6, "12,346"),
+        (8723000000.0, "8.723 × 10⁹"),
+        (1e-5, "1 × 10⁻⁵"),
+        (5000, "5,000"),
+        (True, "True"),
+        ("a", "a"),
+    ],
+)
+def test_numbers_are_written_for_people(value: object, text: str):
+    assert report.number(value) == text

@@ -1,0 +1,84 @@
+"""A small finished sweep, made once by the real workflow."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def planted_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Poisson counts of three components, 40 features × 24 samples, as TSV with annotations beside it."""
+    folder = tmp_path_factory.mktemp("planted")
+    random = np.random.default_rng(7)
+    W = random.dirichlet(np.full(40, 0.2), 3).T
+    groups = np.arange(24) % 3
+    H = random.dirichlet(np.full(3, 0.3), 24).T + 2 * np.eye(3)[:, groups]
+    counts = random.poisson(W @ H * 2000)
+    samples = [f"sample_{j}" for j in range(24)]
+    lines = ["\t".join(["gene", *samples])]
+    lines += ["\t".join([f"gene_{i}", *map(str, row)]) for i, row in enumerate(counts)]
+    (folder / "matrix.tsv").write_text("\n".join(lines) + "\n")
+    notes = [f"{sample}\tgroup_{group}" for sample, group in zip(samples, groups, strict=True)]
+    (folder / "samples.tsv").write_text("\n".join(["sample\tgroup", *notes]) + "\n")
+    return folder / "matrix.tsv"
+
+
+@pytest.fixture(scope="session")
+def small_config(planted_table: Path) -> dict[str, object]:
+    """Settings of a sweep that takes seconds."""
+    return {
+        "name": "small",
+        "input": {
+            "path": str(planted_table),
+            "annotations": str(planted_table.with_name("samples.tsv")),
+        },
+        "ranks": {"min": 1, "max": 4},
+        "seeds": 6,
+        "factorize": {"seeds_per_job": 6},
+        "validate": {"cross_validation": {"folds": 4, "starts": 2}},
+    }
+
+
+def run_sweep(
+    project: Path, config: dict[str, object], *options: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the workflow in a folder with the given configuration."""
+    project.mkdir(exist_ok=True)
+    (project / "config.yaml").write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+    command += ["--configfile", "config.yaml", "--cores", "2", *options]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="session")
+def swept_project(
+    tmp_path_factory: pytest.TempPathFactory, small_config: dict[str, object]
+) -> Path:
+    """A folder in which the workflow has run once, with tracking; not to be changed."""
+    project = tmp_path_factory.mktemp("project")
+    done = run_sweep(project, small_config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return project
+
+
+@pytest.fixture(scope="session")
+def finished_sweep(swept_project: Path) -> Path:
+    """`results/<name>` of a finished sweep; not to be changed."""
+    return swept_project / "results/small"
+
+
+@pytest.fixture
+def own_project(swept_project: Path, tmp_path: Path) -> Path:
+    """A copy of the finished project that a test may change."""
+    copy = tmp_path / "project"
+    shutil.copytree(swept_project, copy, copy_function=shutil.copy2)
+    return copy

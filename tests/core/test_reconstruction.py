@@ -1,0 +1,318 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from sklearn.decomposition._nmf import _beta_divergence
+
+from nmfcore import reconstruction
+from nmfcore.reconstruction import (
+    explained_variance,
+    frobenius_loss,
+    hoyer_sparseness,
+    itakura_saito,
+    kullback_leibler,
+    run_losses,
+    sparseness_H,
+    sparseness_W,
+    sum_of_squares,
+    svd_errors,
+)
+
+seeds = st.integers(0, 2**32 - 1)
+LOSSES = (frobenius_loss, kullback_leibler, itakura_saito)
+
+
+@pytest.fixture(params=[1, 7, 2**21], ids=lambda entries: f"blocks of {entries}")
+def blocks(request, monkeypatch):
+    monkeypatch.setattr(reconstruction, "BLOCK_ENTRIES", request.param)
+
+
+def problem(rng, n_features=9, n_samples=11, rank=3, density=1.0):
+    V = rng.random((n_features, n_samples)) * (rng.random((n_features, n_samples)) < density)
+    return V, rng.random((n_features, rank)), rng.random((rank, n_samples))
+
+
+def loss_oracle(loss, V, W, H, observed=None):
+    total = 0.0
+    for i in range(V.shape[0]):
+        for j in range(V.shape[1]):
+            if observed is not None and not observed[i, j]:
+                continue
+            v, wh = V[i, j], W[i] @ H[:, j]
+            if loss is frobenius_loss:
+                total += (v - wh) ** 2 / 2
+            elif loss is kullback_leibler:
+                total += (v * np.log(v / wh) if v > 0 else 0.0) - v + wh
+            else:
+                total += v / wh - np.log(v / wh) - 1
+    return total
+
+
+@pytest.mark.usefixtures("blocks")
+class TestLosses:
+    @pytest.mark.parametrize("loss", LOSSES)
+    def test_definition(self, loss):
+        V, W, H = problem(np.random.default_rng(0))
+        assert loss(V, W, H) == pytest.approx(loss_oracle(loss, V, W, H), rel=1e-12)
+
+    @pytest.mark.parametrize("loss", LOSSES)
+    def test_only_observed_entries_count_and_others_are_not_read(self, loss):
+        rng = np.random.default_rng(1)
+        V, W, H = problem(rng)
+        observed = rng.random(V.shape) < 0.7
+        expected = loss_oracle(loss, V, W, H, observed)
+        for hidden in (0.0, 1e6, np.nan):
+            V[~observed] = hidden
+            assert loss(V, W, H, observed) == pytest.approx(expected, rel=1e-12)
+        with np.errstate(divide="ignore"):
+            assert loss(V, W, H, np.zeros_like(observed)) == 0.0
+
+    @pytest.mark.parametrize("loss", LOSSES)
+    def test_a_full_mask_is_no_mask(self, loss):
+        V, W, H = problem(np.random.default_rng(2))
+        everything = np.ones(V.shape, dtype=bool)
+        assert loss(V, W, H, everything) == pytest.approx(loss(V, W, H), rel=1e-12)
+
+    @pytest.mark.parametrize("loss", [frobenius_loss, kullback_leibler])
+    def test_sparse_is_dense(self, loss):
+        rng = np.random.default_rng(3)
+        V, W, H = problem(rng, density=0.3)
+        expected = loss_oracle(loss, V, W, H)
+        assert loss(V, W, H) == pytest.approx(expected, rel=1e-12)
+        assert loss(sparse.csr_array(V), W, H) == pytest.approx(expected, rel=1e-12)
+        observed = rng.random(V.shape) < 0.5
+        assert loss(sparse.csr_array(V), W, H, observed) == pytest.approx(
+            loss_oracle(loss, V, W, H, observed), rel=1e-12
+        )
+
+    @pytest.mark.parametrize("loss", [frobenius_loss, kullback_leibler])
+    def test_repeated_and_explicitly_zero_entries(self, loss):
+        data = np.array([1.0, 2.0, 0.0, 4.0])
+        V = sparse.csr_array((data, np.array([1, 1, 0, 2]), np.array([0, 3, 4])), shape=(2, 3))
+        W, H = np.array([[1.0], [2.0]]), np.array([[1.0, 2.0, 3.0]])
+        expected = loss_oracle(loss, np.array([[0.0, 3.0, 0.0], [0.0, 0.0, 4.0]]), W, H)
+        assert loss(V, W, H) == pytest.approx(expected, rel=1e-12)
+        assert V.nnz == 4
+        assert sum_of_squares(V) == 25.0
+
+    @pytest.mark.parametrize("loss", [frobenius_loss, kullback_leibler])
+    @pytest.mark.parametrize("store", [np.asarray, sparse.csr_array])
+    @pytest.mark.parametrize("size", [1e-3, 1e-6, 1e-9])
+    def test_nearly_exact_fits_keep_their_digits(self, loss, store, size):
+        rng = np.random.default_rng(4)
+        _, W, H = problem(rng)
+        V = W @ H
+        V = V * (1 + size * rng.standard_normal(V.shape))
+        wide = np.longdouble
+        product = W.astype(wide) @ H.astype(wide)
+        if loss is frobenius_loss:
+            expected = ((V.astype(wide) - product) ** 2).sum() / 2
+        else:
+            d = (product - V.astype(wide)) / V.astype(wide)
+            expected = (V.astype(wide) * (d - np.log1p(d))).sum()
+        # Rounding of WH itself moves a residual of relative size s by ε/s.
+        tolerance = 1e-11 + 1e-14 / size**2 if loss is kullback_leibler else 1e-11 + 1e-15 / size
+        value = loss(store(V), W, H)
+        assert value == pytest.approx(float(expected), rel=tolerance, abs=1e-15)
+
+    @pytest.mark.parametrize("store", [np.asarray, sparse.csr_array])
+    def test_an_exact_fit_has_no_loss(self, store):
+        W, H = np.arange(6.0).reshape(3, 2), np.arange(8.0).reshape(2, 4)
+        assert frobenius_loss(store(W @ H), W, H) == 0.0
+        assert kullback_leibler(store(W @ H), W, H) == 0.0
+
+    @pytest.mark.parametrize("loss", LOSSES)
+    def test_batched(self, loss):
+        rng = np.random.default_rng(5)
+        V = problem(rng)[0]
+        W, H = rng.random((4, 9, 3)), rng.random((4, 3, 11))
+        observed = rng.random(V.shape) < 0.7
+        for mask in (None, observed):
+            losses = run_losses(loss, V, W, H, mask)
+            assert losses.shape == (4,)
+            assert losses.tolist() == [loss(V, W[r], H[r], mask) for r in range(4)]
+
+    @pytest.mark.parametrize("loss", LOSSES)
+    def test_float32_integers_and_fortran_order(self, loss):
+        rng = np.random.default_rng(6)
+        V, W, H = (np.ceil(9 * X) for X in problem(rng))
+        expected = loss_oracle(loss, V, W, H)
+        for convert in (np.float32, np.int64):
+            X = [np.asfortranarray(x.astype(convert)) for x in (V, W, H)]
+            assert loss(*X) == pytest.approx(expected, rel=1e-12)
+
+    @pytest.mark.parametrize(("loss", "beta"), list(zip(LOSSES, (2, 1, 0), strict=True)))
+    def test_matches_scikit_learn(self, loss, beta):
+        V, W, H = problem(np.random.default_rng(7))
+        assert loss(V, W, H) == pytest.approx(_beta_divergence(V, W, H, beta), rel=1e-12)
+
+    @given(seeds)
+    def test_gauge(self, seed):
+        rng = np.random.default_rng(seed)
+        V, W, H = problem(rng)
+        D = 10.0 ** rng.uniform(-20, 20, 3)
+        order = rng.permutation(3)
+        for loss in LOSSES:
+            expected = loss(V, W, H)
+            assert loss(V, W * D, H / D[:, None]) == pytest.approx(expected, rel=1e-11)
+            assert loss(V, W[:, order], H[order]) == pytest.approx(expected, rel=1e-11)
+
+    @pytest.mark.parametrize("store", [np.asarray, sparse.csr_array])
+    def test_zeros(self, store):
+        one, zero = np.ones((1, 1)), np.zeros((1, 1))
+        assert kullback_leibler(store(zero), one, one) == 1.0
+        assert kullback_leibler(store(one), zero, one) == np.inf
+        assert kullback_leibler(store(zero), zero, one) == 0.0
+        assert itakura_saito(store(zero), one, one) == np.inf
+        assert itakura_saito(store(one), zero, one) == np.inf
+        assert itakura_saito(store(zero), zero, one) == np.inf
+
+    @pytest.mark.parametrize("loss", LOSSES)
+    def test_non_finite_factors_give_a_non_finite_loss(self, loss):
+        V, W, H = problem(np.random.default_rng(8))
+        W[2, 1] = np.nan
+        assert np.isnan(loss(V, W, H))
+
+
+def test_float64_accumulation_from_float32():
+    V = np.full((2000, 1000), np.float32(0.1))
+    W, H = np.zeros((2000, 1), dtype=np.float32), np.zeros((1, 1000), dtype=np.float32)
+    expected = float(np.float32(0.1)) ** 2 * V.size
+    assert 2 * frobenius_loss(V, W, H) == pytest.approx(expected, rel=1e-13)
+    assert sum_of_squares(V) == pytest.approx(expected, rel=1e-13)
+    assert sum_of_squares(sparse.csr_array(V[:100])) == pytest.approx(expected / 20, rel=1e-13)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("masked", [False, True])
+def test_no_temporary_of_the_size_of_V(loss, masked, monkeypatch):
+    monkeypatch.setattr(reconstruction, "BLOCK_ENTRIES", 2**14)
+    V, W, H = problem(np.random.default_rng(9), 2000, 500)
+    observed = np.ones(V.shape, dtype=bool) if masked else None
+    tracemalloc.start()
+    loss(V, W, H, observed)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < V.nbytes / 4
+
+
+class TestExplainedVariance:
+    def test_uncentred_and_from_the_whole_residual(self):
+        V = np.array([[1.0, 2.0], [3.0, 4.0]])
+        W, H = np.ones((2, 1)), np.array([[2.0, 3.0]])
+        rss = 2 * frobenius_loss(V, W, H)
+        assert rss == pytest.approx(1 + 1 + 1 + 1)
+        assert explained_variance(rss, sum_of_squares(V)) == pytest.approx(1 - 4 / 30)
+
+    def test_observed_entries_only(self):
+        V = np.array([[3.0, np.nan], [4.0, 0.0]])
+        assert sum_of_squares(V, ~np.isnan(V)) == 25.0
+        V = sparse.csr_array(np.array([[3.0, 7.0], [4.0, 0.0]]))
+        assert sum_of_squares(V, np.array([[True, False], [True, True]])) == 25.0
+
+    def test_the_bounds(self):
+        assert explained_variance(0.0, 5.0) == 1.0
+        assert explained_variance(5.0, 5.0) == 0.0
+
+    @pytest.mark.parametrize("total", [0.0, np.nan])
+    def test_nothing_to_explain(self, total):
+        with pytest.raises(ValueError, match="total must be positive"):
+            explained_variance(0.0, total)
+
+
+def svd_oracle(V, max_rank):
+    U, s, Vt = np.linalg.svd(V, full_matrices=False)
+    return [
+        np.linalg.norm(V - (U[:, :k] * s[:k]) @ Vt[:k]) / np.linalg.norm(V)
+        for k in range(1, max_rank + 1)
+    ]
+
+
+class TestSvdErrors:
+    @pytest.mark.parametrize("shape", [(20, 8), (8, 20), (8, 8)])
+    @pytest.mark.parametrize("store", [np.asarray, sparse.csr_array])
+    def test_definition(self, shape, store):
+        V = np.random.default_rng(0).random(shape)
+        np.testing.assert_allclose(svd_errors(store(V), 5), svd_oracle(V, 5), rtol=1e-12)
+
+    @pytest.mark.parametrize("shape", [(40, 18), (18, 40)])
+    @pytest.mark.parametrize("store", [np.asarray, sparse.csr_array])
+    @pytest.mark.parametrize("gram_size", [3000, 5], ids=["gram", "arpack"])
+    def test_large_matrices(self, shape, store, gram_size, monkeypatch):
+        monkeypatch.setattr(reconstruction, "SVD_OPERATIONS", 0)
+        monkeypatch.setattr(reconstruction, "GRAM_SIZE", gram_size)
+        monkeypatch.setattr(reconstruction, "BLOCK_ENTRIES", 100)
+        V = np.random.default_rng(1).random(shape)
+        exact = svd_oracle(V, 6)
+        np.testing.assert_allclose(svd_errors(store(V), 6), exact, rtol=1e-10)
+        V32 = store(V.astype(np.float32))
+        np.testing.assert_allclose(svd_errors(V32, 6), exact, rtol=1e-5)
+
+    def test_large_sparse_matrices_stay_sparse(self, monkeypatch):
+        monkeypatch.setattr(reconstruction, "DENSE_ENTRIES", 0)
+        monkeypatch.setattr(reconstruction, "_dense_rows", None)
+        V = np.random.default_rng(2).random((30, 12))
+        np.testing.assert_allclose(svd_errors(sparse.csr_array(V), 4), svd_oracle(V, 4), rtol=1e-10)
+
+    @pytest.mark.parametrize("store", [np.asarray, sparse.csr_array])
+    def test_zero_beyond_the_linear_rank(self, store):
+        rng = np.random.default_rng(3)
+        V = rng.random((9, 2)) @ rng.random((2, 4))
+        errors = svd_errors(store(V), 7)
+        assert errors.shape == (7,)
+        assert errors[0] > 0.01
+        np.testing.assert_allclose(errors[1:], 0.0, atol=1e-14)
+        np.testing.assert_array_equal(errors[4:], 0.0)
+
+    def test_bounds_every_factorization(self):
+        V, W, H = problem(np.random.default_rng(4))
+        relative = np.sqrt(2 * frobenius_loss(V, W, H) / sum_of_squares(V))
+        assert svd_errors(V, 3)[2] < relative
+
+    def test_all_zero(self):
+        with pytest.raises(ValueError, match="no positive entry"):
+            svd_errors(np.zeros((3, 4)), 2)
+
+
+def hoyer_oracle(x):
+    n = len(x)
+    return (np.sqrt(n) - np.abs(x).sum() / np.sqrt((x**2).sum())) / (np.sqrt(n) - 1)
+
+
+class TestSparseness:
+    @settings(max_examples=30)
+    @given(seeds)
+    def test_definition(self, seed):
+        X = np.random.default_rng(seed).random((5, 7))
+        columns = [hoyer_oracle(x) for x in X.T]
+        rows = [hoyer_oracle(x) for x in X]
+        np.testing.assert_allclose(hoyer_sparseness(X, 0), columns, rtol=1e-12)
+        np.testing.assert_allclose(hoyer_sparseness(X, 1), rows, rtol=1e-12)
+        assert sparseness_W(X) == pytest.approx(np.mean(columns), rel=1e-12)
+        assert sparseness_H(X) == pytest.approx(np.mean(rows), rel=1e-12)
+
+    def test_H_is_taken_by_rows(self):
+        H = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 3.0, 0.0]])
+        assert sparseness_H(H) == pytest.approx(1.0)
+        assert sparseness_H(np.ones((3, 4))) == 0.0
+        assert sparseness_W(np.ones((4, 3))) == 0.0
+
+    @pytest.mark.parametrize("scale", [1e-300, 1.0, 1e300])
+    def test_the_ends_of_the_range_at_any_scale(self, scale):
+        X = scale * np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
+        np.testing.assert_allclose(hoyer_sparseness(X, 0), [1.0, 0.0], atol=1e-15)
+        assert hoyer_sparseness(X, 0).min() >= 0.0
+
+    def test_zero_vectors_do_not_count(self):
+        W = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+        assert np.isnan(hoyer_sparseness(W, 0)).tolist() == [False, True]
+        assert sparseness_W(W) == 1.0
+        assert sparseness_W(np.zeros((3, 2))) is None
+        assert sparseness_H(np.zeros((2, 3))) is None
+
+    def test_a_vector_of_one_entry_is_undefined(self):
+        assert np.isnan(hoyer_sparseness(np.ones((1, 3)), 0)).all()
+        assert sparseness_H(np.ones((3, 1))) is None

@@ -1,0 +1,18 @@
+"""The runs: one job a batch of seeds of one rank, which are solved together."""
+
+
+rule factorize:
+    input:
+        matrix=MATRIX,
+    output:
+        npz=f"{RESULTS}/runs/rank-{{rank}}/seeds-{{first}}-{{last}}.npz",
+        tsv=f"{RESULTS}/runs/rank-{{rank}}/seeds-{{first}}-{{last}}.tsv",
+    log:
+        f"{RESULTS}/logs/factorize/rank-{{rank}}-seeds-{{first}}-{{last}}.log",
+    benchmark:
+        f"{RESULTS}/logs/factorize/rank-{{rank}}-seeds-{{first}}-{{last}}.time.tsv"
+    params:
+        settings=stages.fit_settings(config),
+        code=stages.CODE["factorize"],
+    script:
+        "../scripts/factorize.py"

@@ -1,0 +1,16 @@
+"""The recommendation from the summaries of all ranks."""
+
+
+rule select:
+    input:
+        summaries=expand(f"{RESULTS}/ranks/rank-{{rank}}/summary.json", rank=RANKS),
+    output:
+        tsv=f"{RESULTS}/selection/criteria.tsv",
+        json=RECOMMENDATION,
+    log:
+        f"{RESULTS}/logs/select.log",
+    params:
+        config={key: config[key] for key in sorted(config)},
+        code=stages.CODE["select"],
+    script:
+        "../scripts/select.py"

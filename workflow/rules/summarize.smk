@@ -1,0 +1,22 @@
+"""Every criterion of a rank from its runs and its cross-validation."""
+
+
+rule summarize:
+    input:
+        matrix=MATRIX,
+        runs=lambda wildcards: run_files(wildcards.rank),
+        cross_validation=(
+            f"{RESULTS}/ranks/rank-{{rank}}/cross_validation.json"
+            if config["validate"]["cross_validation"]
+            else []
+        ),
+    output:
+        npz=f"{RESULTS}/ranks/rank-{{rank}}/consensus.npz",
+        json=f"{RESULTS}/ranks/rank-{{rank}}/summary.json",
+    log:
+        f"{RESULTS}/logs/summarize/rank-{{rank}}.log",
+    params:
+        n_seeds=config["seeds"],
+        code=stages.CODE["summarize"],
+    script:
+        "../scripts/summarize.py"

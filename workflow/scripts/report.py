@@ -1,0 +1,9 @@
+from nmfcore.adapters.figures import draw_all
+from nmfcore.adapters.report import write_report
+from nmfcore.adapters.stages import told
+from nmfcore.adapters.store import SweepFolder
+
+with told(snakemake.log[0]):
+    folder = SweepFolder(snakemake.params.folder)
+    draw_all(folder)
+    write_report(folder)

@@ -1,0 +1,9 @@
+from nmfcore.adapters.stages import select, told
+
+with told(snakemake.log[0]):
+    select(
+        list(snakemake.input.summaries),
+        snakemake.params.config,
+        snakemake.output.tsv,
+        snakemake.output.json,
+    )

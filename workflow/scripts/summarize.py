@@ -1,0 +1,12 @@
+from nmfcore.adapters.stages import summarize, told
+
+with told(snakemake.log[0]):
+    summarize(
+        snakemake.input.matrix,
+        list(snakemake.input.runs),
+        snakemake.input.get("cross_validation") or None,
+        int(snakemake.wildcards.rank),
+        snakemake.params.n_seeds,
+        snakemake.output.npz,
+        snakemake.output.json,
+    )

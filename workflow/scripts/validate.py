@@ -1,0 +1,9 @@
+from nmfcore.adapters.stages import told, validate_rank
+
+with told(snakemake.log[0]):
+    validate_rank(
+        snakemake.input.matrix,
+        int(snakemake.wildcards.rank),
+        snakemake.params.settings,
+        snakemake.output.json,
+    )
