@@ -528,6 +528,8 @@ def _is_constant(consensus: Array, weights: Array) -> bool:
 
 def _dendrogram(consensus: Array, weights: Array) -> _Dendrogram:
     """Collapse identical rows, put them in canonical order, and build their tree."""
+    if not (consensus == consensus.T).all():
+        raise ValueError("a consensus matrix is symmetric and without NaN")
     rows, inverse = _distinct_rows(consensus)
     counts = np.bincount(inverse, weights).astype(np.float64)
     order = _canonical_order(consensus[np.ix_(rows, rows)], counts)

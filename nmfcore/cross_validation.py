@@ -9,10 +9,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from nmfcore.deviation import absolute_deviation
 from nmfcore.errors import InputError
 from nmfcore.factorization import Runs, factorize
+from nmfcore.problem import as_values
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Cells = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+MIN_SCORED_CELLS = 10_000
+"""Smaller matrices are hidden in several rounds of folds, until as many cells have been scored."""
+MAX_ROUNDS = 5
 
 _FOLD_STREAM = 0x666F6C64  # keeps the masks apart from the streams of the runs
+_CHUNK = 2**18
 
 
 @dataclass(frozen=True)
@@ -22,37 +33,49 @@ class CrossValidation:
     Attributes
     ----------
     rank : int
-    fold_errors : (n_folds,) ndarray of float64
-        Relative error over the hidden cells of each fold, √(Σ(v − wh)² / Σv²); the median over the starts.
-    start_errors : (n_folds, n_starts) ndarray of float64
-        The same for every start; NaN where a start gave no finite fit.
+    fold_errors : (n_rounds · n_folds,) ndarray of float64
+        Relative error over the hidden cells of each fold, of the start with the least loss over the visible cells;
+        NaN where no start gave a finite fit.
+    start_errors : (n_rounds · n_folds, n_starts) ndarray of float64
+        The same for every start.
+    cost : float
+        What one more component would add to the error if there were nothing for it to find, from its number of free
+        parameters; NaN where unknown.
+    n_rounds : int
+        How often every cell was eligible to be hidden; folds are disjoint within a round.
     """
 
     rank: int
-    fold_errors: NDArray[np.float64]
-    start_errors: NDArray[np.float64]
+    fold_errors: Array
+    start_errors: Array
+    cost: float = np.nan
+    n_rounds: int = 1
 
     @property
     def error(self) -> float:
         """Mean over the folds."""
-        return float(self.fold_errors.mean())
+        finite = self.fold_errors[np.isfinite(self.fold_errors)]
+        return float(finite.mean()) if finite.size else np.nan
 
     @property
     def standard_error(self) -> float:
-        """Standard error of that mean."""
-        return float(self.fold_errors.std(ddof=1) / np.sqrt(len(self.fold_errors)))
+        """Standard error of that mean; rounds see the same cells again and do not count as more folds."""
+        finite = self.fold_errors[np.isfinite(self.fold_errors)]
+        if finite.size < 2:
+            return np.nan
+        return float(finite.std(ddof=1) / np.sqrt(finite.size / self.n_rounds))
 
 
 def cross_validate(
     V: ArrayLike,
     rank: int,
-    n_folds: int = 5,
-    n_starts: int = 4,
+    n_folds: int = 10,
+    n_starts: int = 2,
     fraction: float = 0.1,
     root_seed: int = 0,
     *,
     loss: str = "frobenius",
-    max_iter: int = 2000,
+    max_iter: int = 150,
     tol: float = 1e-5,
     observed: ArrayLike | None = None,
     dtype: str = "float32",
@@ -60,18 +83,30 @@ def cross_validate(
     """Hide cells, fit the others from several starts, and score the hidden cells only; fold by fold.
 
     Hidden cells have weight zero in the fit — they are not set to zero — and zeros are hidden like any other cell.
-    Folds are disjoint, depend on `root_seed` alone, and so are the same for every rank.
+    Folds depend on `root_seed` alone, and so are the same for every rank. Of the starts of a fold, the one that fits
+    the visible cells best predicts the hidden ones; predictions are kept within the range of the visible cells of
+    their feature. The error of a fold is
+
+        Σ d(v, p) / s  over  Σ d(v, v₀) / s,
+
+    with d the absolute deviation in the loss of the fit (`nmfcore.deviation`), p the prediction, v₀ that of no
+    component at all (0 for Frobenius, else the mean of V), and s the sum of d(v, v₀) over the sample: every sample
+    counts the same. Source: masks, Wold 1978 and Owen & Perry 2009; absolute deviations, so that a few dominating
+    cells do not decide, are our own choice (docs/theory.md). Range [0, ∞), 0 for a perfect prediction.
+
+    Matrices of fewer than `MIN_SCORED_CELLS` cells go through several rounds of folds, at most `MAX_ROUNDS`.
 
     Parameters
     ----------
     V : (n_features, n_samples) array_like or sparse
     rank : int
     n_folds, n_starts : int
+        Per round, and per fold.
     fraction : float
         Share of the observed cells that a fold hides; ``n_folds * fraction`` must not exceed 1.
     root_seed : int
     loss, max_iter, tol, observed, dtype
-        See `nmfcore.factorize`.
+        See `nmfcore.factorize`. A masked fit need not converge: stopping it early keeps it from chasing noise.
 
     Returns
     -------
@@ -80,25 +115,37 @@ def cross_validate(
     Raises
     ------
     InputError
-        If the folds do not fit.
+        If the folds do not fit, or V or a choice cannot be used.
     """
+    if n_starts < 1:
+        raise InputError("At least one start a fold is needed.")
     if n_folds < 2 or not 0 < fraction <= 1 / n_folds:
         raise InputError(
             f"{n_folds} folds of {fraction:g} of the cells do not fit: at least 2 folds are needed, "
             "and folds × fraction must not exceed 1."
         )
     mask = None if observed is None else np.asarray(observed, bool)
-    values = sparse.csr_array(V) if sparse.issparse(V) else np.asarray(V)
-    errors = np.full((n_folds, n_starts), np.nan)
-    for fold, (rows, columns) in enumerate(
-        held_out_cells(values.shape, n_folds, fraction, root_seed, mask)
-    ):
+    values = _at_safe_scale(V, mask)
+    scale = _Scale.of(values, mask, loss)
+    n_rounds = min(max(-(-MIN_SCORED_CELLS // scale.n_cells), 1), MAX_ROUNDS)
+    folds = [
+        cells
+        for round_ in range(n_rounds)
+        for cells in held_out_cells(values.shape, n_folds, fraction, root_seed, mask, round_)
+    ]
+    if not all(rows.size for rows, _ in folds):
+        raise InputError(
+            f"A {values.shape[0]} × {values.shape[1]} matrix has too few cells for {n_folds} folds; take fewer."
+        )
+    errors = np.full((len(folds), n_starts), np.nan)
+    losses = np.full((len(folds), n_starts), np.inf)
+    for fold, (rows, columns) in enumerate(folds):
         visible = np.ones(values.shape, bool) if mask is None else mask.copy()
         visible[rows, columns] = False
         runs = factorize(
             values,
             rank,
-            range(n_starts),
+            range(fold * n_starts, (fold + 1) * n_starts),
             root_seed,
             loss,
             max_iter,
@@ -106,8 +153,16 @@ def cross_validate(
             observed=visible,
             dtype=dtype,
         )
-        errors[fold] = _held_out_errors(_cells(values, rows, columns), rows, columns, runs)
-    return CrossValidation(rank, np.nanmedian(errors, axis=1), errors)
+        low, high = _visible_range(values, visible, loss)
+        errors[fold] = _held_out_errors(values, (rows, columns), runs, scale, low, high)
+        losses[fold] = np.where(
+            np.isfinite(errors[fold]) & np.isfinite(runs.loss), runs.loss, np.inf
+        )
+    fold_errors = errors[np.arange(len(folds)), losses.argmin(axis=1)]
+    n_parameters = scale.n_features + scale.n_samples - rank
+    share = max(n_parameters, 1) / ((1 - fraction) * scale.n_cells)
+    result = CrossValidation(rank, fold_errors, errors, np.nan, n_rounds)
+    return CrossValidation(rank, fold_errors, errors, 0.5 * share * result.error, n_rounds)
 
 
 def held_out_cells(
@@ -115,13 +170,15 @@ def held_out_cells(
     n_folds: int,
     fraction: float,
     root_seed: int,
-    observed: NDArray[np.bool_] | None = None,
-) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Rows and columns of the cells that each fold hides.
+    observed: Mask | None = None,
+    round_: int = 0,
+) -> list[Cells]:
+    """Rows and columns of the cells that each fold of a round hides; the folds are disjoint.
 
     No row or column is hidden whole: its first hidden cell stays visible.
     """
-    stream = np.random.default_rng(np.random.SeedSequence([root_seed, _FOLD_STREAM]))
+    entropy = [root_seed, _FOLD_STREAM, *([round_] if round_ else [])]
+    stream = np.random.default_rng(np.random.SeedSequence(entropy))
     flat = (
         np.arange(shape[0] * shape[1], dtype=np.int64)
         if observed is None
@@ -146,16 +203,113 @@ def held_out_cells(
     return folds
 
 
-def _cells(values: Any, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float64]:
-    return np.asarray(values[rows, columns], np.float64).ravel()
+@dataclass(frozen=True)
+class _Scale:
+    """What errors are relative to, and how much of the matrix says anything.
+
+    Attributes
+    ----------
+    loss : str
+    null : float
+        Prediction of no component.
+    sample_weights : (n_samples,) ndarray
+        One over the sum of the deviations from `null`; 0 where that is 0.
+    n_features, n_samples, n_cells : int
+        Rows and columns that are not all zero; observed cells.
+    """
+
+    loss: str
+    null: float
+    sample_weights: Array
+    n_features: int
+    n_samples: int
+    n_cells: int
+
+    @classmethod
+    def of(cls, values: Any, mask: Mask | None, loss: str) -> _Scale:
+        n_cells = values.shape[0] * values.shape[1] if mask is None else int(mask.sum())
+        totals = [np.asarray(values.sum(axis=axis, dtype=np.float64)).ravel() for axis in (0, 1)]
+        null = 0.0 if loss == "frobenius" else float(totals[0].sum()) / max(n_cells, 1)
+        sums = totals[0] if null == 0 else _deviations_from(values, mask, null, loss)
+        weights = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
+        alive = [int(np.count_nonzero(total)) for total in totals]
+        return cls(loss, null, weights, alive[1], alive[0], max(n_cells, 1))
+
+
+def _deviations_from(values: Any, mask: Mask | None, null: float, loss: str) -> Array:
+    """Sum of the deviations of each sample from one number; cells of 0 do not count for Itakura–Saito."""
+    sums = np.zeros(values.shape[1])
+    step = max(_CHUNK // values.shape[1], 1)
+    for start in range(0, values.shape[0], step):
+        rows = slice(start, start + step)
+        block = values[rows].toarray() if sparse.issparse(values) else values[rows]
+        deviation = absolute_deviation(np.asarray(block, np.float64), np.asarray(null), loss)
+        counted = np.isfinite(deviation) if mask is None else np.isfinite(deviation) & mask[rows]
+        sums += np.where(counted, deviation, 0).sum(axis=0)
+    return sums
+
+
+def _at_safe_scale(V: Any, mask: Mask | None) -> Any:
+    """V, checked, as an array or CSR with 0 where it was not observed, and its largest entry in [1, 2)."""
+    if mask is not None and mask.shape != np.shape(V):
+        raise InputError(f"observed has shape {mask.shape}, V has {np.shape(V)}.")
+    if sparse.issparse(V):
+        given = sparse.csr_array(V)
+        values = as_values(given if mask is None else given.multiply(mask))
+    else:
+        values = as_values(V if mask is None else np.where(mask, V, 0))
+    data = values.data if sparse.issparse(values) else values
+    largest = float(data.max(initial=0))
+    scaled = np.ldexp(data.astype(np.float64), -int(np.frexp(largest)[1]) + 1)
+    if not sparse.issparse(values):
+        return scaled
+    return sparse.csr_array((scaled, values.indices, values.indptr), shape=values.shape)
+
+
+def _visible_range(values: Any, visible: Mask, loss: str) -> tuple[Array, Array]:
+    """Bounds of a prediction, feature by feature, from visible cells alone.
+
+    At most the largest visible cell. At least 0 for Frobenius, a hundredth of the mean for Kullback–Leibler, the
+    least positive cell for Itakura–Saito: with less, one cell could make the whole error infinite.
+    """
+    if sparse.issparse(values):
+        shown = values.multiply(visible).tocsr()
+        high = np.asarray(shown.max(axis=1).toarray(), np.float64).ravel()
+    else:
+        shown = np.where(visible, values, 0)
+        high = shown.max(axis=1).astype(np.float64)
+    if loss == "frobenius":
+        return np.zeros_like(high), high
+    if loss.replace("-", "_") == "kullback_leibler":
+        total = np.asarray(shown.sum(axis=1, dtype=np.float64)).ravel()
+        return 0.01 * total / np.maximum(visible.sum(axis=1), 1), high
+    dense = shown.toarray() if sparse.issparse(shown) else shown
+    least = np.where(dense > 0, dense, np.inf).min(axis=1).astype(np.float64)
+    return np.where(np.isfinite(least), least, 0.0), high
 
 
 def _held_out_errors(
-    cells: NDArray[np.float64], rows: NDArray[np.intp], columns: NDArray[np.intp], runs: Runs
-) -> NDArray[np.float64]:
-    errors = np.full(len(runs), np.nan)
-    norm = np.sqrt(np.vdot(cells, cells))
-    for i, (W, H) in enumerate(zip(runs.W, runs.H, strict=True)):
-        predicted = np.einsum("ck,kc->c", W[rows].astype(float), H[:, columns].astype(float))
-        errors[i] = np.linalg.norm(cells - predicted) / norm if norm > 0 else np.nan
-    return errors
+    values: Any, cells: Cells, runs: Runs, scale: _Scale, low: Array, high: Array
+) -> Array:
+    """Error of every start over the hidden cells of a fold."""
+    errors, total = np.zeros(len(runs)), 0.0
+    for start in range(0, cells[0].size, _CHUNK):
+        rows, columns = (index[start : start + _CHUNK] for index in cells)
+        v = np.asarray(values[rows, columns], np.float64).ravel()
+        if scale.loss.replace("-", "_") == "itakura_saito":
+            v = np.maximum(v, low[rows])
+        weights = scale.sample_weights[columns]
+        if (
+            scale.loss != "frobenius"
+        ):  # nothing positive was seen of the feature: any error is infinite
+            weights = np.where(high[rows] > 0, weights, 0.0)
+        null = np.broadcast_to(np.float64(scale.null), v.shape)
+        counted = weights > 0
+        v, weights, null = v[counted], weights[counted], null[counted]
+        rows, columns = rows[counted], columns[counted]
+        total += float(weights @ absolute_deviation(v, null, scale.loss))
+        for i, (W, H) in enumerate(zip(runs.W, runs.H, strict=True)):
+            product = np.einsum("ck,kc->c", W[rows].astype(float), H[:, columns].astype(float))
+            predicted = np.clip(product, low[rows], high[rows])
+            errors[i] += float(weights @ absolute_deviation(v, predicted, scale.loss))
+    return errors / total if total > 0 else np.full(len(runs), np.nan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
@@ -10,12 +11,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
+from nmfcore.consensus import column_norms
+from nmfcore.divergence import divergence_from_constant, divergences
 from nmfcore.errors import InputError
 from nmfcore.problem import Problem, pose
-from nmfcore.reconstruction import frobenius_loss, run_losses, sum_of_squares
-from nmfcore.solvers import solve
-from nmfcore.solvers.starts import random_starts
+from nmfcore.solvers.alternating import iterate_H, kkt_residual
+from nmfcore.solvers.penalties import Penalties
+from nmfcore.solvers.registry import choose_solver
+from nmfcore.solvers.starts import make_starts
 
 Floats = NDArray[np.floating]
 
@@ -43,15 +48,15 @@ class Runs:
     loss : (n_seeds,) ndarray of float64
         Loss recomputed in float64 from the stored factors: ½‖V − WH‖² for Frobenius.
     relative_error : (n_seeds,) ndarray of float64
-        ‖V − WH‖ / ‖V‖ for Frobenius; for other losses the square root of the loss over that of the best
-        rank-0 fit (the mean of V).
+        ‖V − WH‖ / ‖V‖ for Frobenius; for other losses the square root of the loss over that of a constant
+        fit, the mean of V everywhere.
     kkt_residual : (n_seeds,) ndarray of float64
         √(‖min(W, ∇_W)‖² + ‖min(H, ∇_H)‖²) of norm-balanced factors, relative to the start; 0 at a stationary point.
     n_iter : (n_seeds,) ndarray of int
     status : (n_seeds,) ndarray of str
         A `Status` each.
     trace : (n_seeds, n_iterations) ndarray of float64
-        Loss after each iteration as the solver saw it; NaN past a run's end.
+        Objective (loss plus penalties) at each iteration as the solver saw it; NaN past a run's end.
     seconds : (n_seeds,) ndarray of float64
         A run's share of the batch's time.
     loss_name : str
@@ -119,11 +124,15 @@ def factorize(
     rank: int,
     seeds: Iterable[int] = range(50),
     root_seed: int = 0,
-    loss: str = "frobenius",
+    loss: str | float = "frobenius",
     max_iter: int = 2000,
     tol: float = 1e-6,
     *,
     observed: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    penalties: Penalties | None = None,
+    solver: str = "auto",
+    start: str = "random",
     dtype: str = "float32",
 ) -> Runs:
     """Factorise V ≈ W H from many random starts, all solved together.
@@ -137,14 +146,22 @@ def factorize(
     seeds : iterable of int
         Indices of the random starts; the stream of each is ``SeedSequence([root_seed, rank, seed])``.
     root_seed : int
-    loss : {"frobenius"}
-        ½‖V − WH‖².
+    loss : {"frobenius", "kullback-leibler", "itakura-saito"} or float
+        ½‖V − WH‖², Σ v log(v/wh) − v + wh, Σ v/wh − log(v/wh) − 1; or the β of a β-divergence.
     max_iter : int
         Iterations of a run at most, those on the compressed matrix counted in.
     tol : float
-        A run has converged when its loss falls by less than this share of itself in five iterations.
+        A run has converged when its objective falls by less than this share of itself in five iterations.
     observed : (n_features, n_samples) array_like of bool, optional
         False where a cell must not influence the fit.
+    weights : (n_features, n_samples) array_like, optional
+        In [0, 1]: how much each cell counts.
+    penalties : Penalties, optional
+        L1 and L2 penalties, safe from rescaling.
+    solver : {"auto", "hals", "cd", "mu"}
+        'auto' takes the fastest that takes the problem: hals for Frobenius, cd for Kullback–Leibler, else mu.
+    start : {"random", "columns", "nndsvd", "nndsvda", "nndsvdar"}
+        See `nmfcore.solvers.starts`.
     dtype : {"float32", "float64"}
         Working precision. Losses are recomputed in float64 in either case.
 
@@ -168,37 +185,26 @@ def factorize(
     >>> bool(runs.relative_error.min() < 1e-3)
     True
     """
-    return factorize_problem(
-        pose(V, observed, loss, dtype), rank, seeds, root_seed, max_iter=max_iter, tol=tol
-    )
-
-
-def factorize_problem(
-    problem: Problem,
-    rank: int,
-    seeds: Iterable[int],
-    root_seed: int = 0,
-    *,
-    max_iter: int = 2000,
-    tol: float = 1e-6,
-) -> Runs:
-    """Like `factorize`, for a problem already posed."""
-    indices = np.array(list(seeds), np.int64)
-    if rank < 1 or not indices.size or indices.min() < 0:
-        raise InputError("A rank of at least 1 and one or more seeds ≥ 0 are needed.")
-    W, H = random_starts(problem, rank, indices.tolist(), root_seed)
-    return _solve(problem, W, H, indices, max_iter, tol)
+    problem = pose(V, observed, loss, dtype, weights, penalties)
+    (rank,) = _whole("rank", [rank], least=1)
+    (root_seed,) = _whole("root_seed", [root_seed], least=0)
+    indices = _whole("seeds", seeds, least=0)
+    W, H = make_starts(problem, rank, indices, root_seed, start)
+    return _solve(problem, W, H, np.array(indices), max_iter, tol, solver)
 
 
 def factorize_from(
     V: ArrayLike,
     W: ArrayLike,
     H: ArrayLike,
-    loss: str = "frobenius",
+    loss: str | float = "frobenius",
     max_iter: int = 2000,
     tol: float = 1e-8,
     *,
     observed: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    penalties: Penalties | None = None,
+    solver: str = "auto",
     dtype: str = "float64",
 ) -> Runs:
     """Factorise from a given start: a batch of one run, whose seed is 0.
@@ -208,70 +214,197 @@ def factorize_from(
     V : (n_features, n_samples) array_like or sparse
     W : (n_features, rank) array_like
     H : (rank, n_samples) array_like
-    loss, max_iter, tol, observed, dtype
+    loss, max_iter, tol, observed, weights, penalties, solver, dtype
         See `factorize`.
     """
-    problem = pose(V, observed, loss, dtype)
-    starts = [
-        np.ldexp(np.asarray(factor, np.float64), -problem.exponent).astype(problem.dtype)[None]
-        for factor in (np.asarray(W).T, H)
-    ]
-    W_start, H_start = map(np.ascontiguousarray, starts)
-    return _solve(problem, W_start, H_start, np.zeros(1, np.int64), max_iter, tol)
+    problem = pose(V, observed, loss, dtype, weights, penalties)
+    W_start, H_start = _start_at_scale(problem, np.asarray(W, float), np.asarray(H, float))
+    return _solve(problem, W_start, H_start, np.zeros(1, np.int64), max_iter, tol, solver)
+
+
+@dataclass(frozen=True)
+class Transformed:
+    """Coefficients of samples for a fixed basis.
+
+    Attributes
+    ----------
+    H : (rank, n_samples) ndarray
+    loss : float
+        Over all samples, recomputed in float64.
+    relative_error : (n_samples,) ndarray of float64
+        Of every sample: ‖v − Wh‖ / ‖v‖ over its observed cells, for every loss; NaN for a sample of zeros.
+    n_iter : int
+    status : Status
+    """
+
+    H: Floats
+    loss: float
+    relative_error: NDArray[np.float64]
+    n_iter: int
+    status: Status
+
+
+def transform(
+    V: ArrayLike,
+    W: ArrayLike,
+    loss: str | float = "frobenius",
+    max_iter: int = 2000,
+    tol: float = 1e-8,
+    *,
+    observed: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    penalties: Penalties | None = None,
+    solver: str = "auto",
+    dtype: str = "float64",
+) -> Transformed:
+    """Coefficients of new samples for a fixed W: argmin over H ≥ 0 of the loss, which is convex for β ≥ 1.
+
+    Parameters
+    ----------
+    V : (n_features, n_samples) array_like or sparse
+        New samples, with the features of `W`.
+    W : (n_features, rank) array_like
+    loss, max_iter, tol, observed, weights, penalties, solver, dtype
+        See `factorize`.
+
+    Returns
+    -------
+    Transformed
+
+    Raises
+    ------
+    InputError
+        If V or a choice cannot be used, or W has other features.
+    """
+    basis = np.asarray(W, np.float64)
+    problem = pose(V, observed, loss, dtype, weights, penalties)
+    if basis.ndim != 2 or basis.shape[0] != problem.shape[0]:
+        raise InputError(f"W has shape {basis.shape}, but V has {problem.shape[0]} features.")
+    # The start is the mean of V in every sample; the problem is convex, so nothing depends on it.
+    W_fixed = np.ascontiguousarray(basis.T.astype(problem.dtype)[None])
+    mass = max(float(basis.mean(axis=0).sum()), float(np.finfo(np.float32).tiny))
+    H = np.full((1, basis.shape[1], problem.shape[1]), problem.mean / mass, problem.dtype)
+    updates = choose_solver(problem, solver).updates(problem)
+    fit = iterate_H(updates, W_fixed, H, max_iter, tol)
+    loss_value = float(divergences(problem.exact, W_fixed, fit.H, problem.beta, problem.weights)[0])
+    finite = bool(np.isfinite(fit.H).all() and np.isfinite(loss_value))
+    status = Status.MAX_ITER if not fit.converged[0] else Status.CONVERGED
+    H_given = np.ldexp(fit.H[0].astype(np.float64), 2 * problem.exponent)
+    return Transformed(
+        H=H_given.astype(problem.dtype) if abs(problem.exponent) < 30 else H_given,
+        loss=float(problem.in_units(np.array(loss_value))),
+        relative_error=_errors_by_sample(problem, W_fixed[0], fit.H[0]),
+        n_iter=int(fit.n_iter[0]),
+        status=status if finite else Status.NON_FINITE,
+    )
 
 
 def _solve(
-    problem: Problem, W: Floats, H: Floats, seeds: NDArray[np.int64], max_iter: int, tol: float
+    problem: Problem,
+    W: Floats,
+    H: Floats,
+    seeds: NDArray[np.int64],
+    max_iter: int,
+    tol: float,
+    solver: str,
 ) -> Runs:
     """Runs from their starts, with what is known of each at its end."""
+    if max_iter < 0 or not tol >= 0:
+        raise InputError("max_iter and tol must be numbers of at least 0.")
     started = perf_counter()
-    fit = solve(problem, W, H, max_iter, tol)
-    losses = _losses(problem, fit.W, fit.H)
-    null = 0.5 * sum_of_squares(problem.exact)
+    chosen = choose_solver(problem, solver)
+    updates = chosen.updates(problem)
+    fit = chosen.solve(problem, W, H, max_iter, tol)
+    losses = divergences(problem.exact, fit.W, fit.H, problem.beta, problem.weights)
     finite = np.isfinite(losses) & _alive(problem, fit.W, fit.H)
     status = np.where(
         ~finite, Status.NON_FINITE, np.where(fit.converged, Status.CONVERGED, Status.MAX_ITER)
     )
-    # Out of float64's range only for entries of V beyond 1e±75 or so; relative errors still hold there.
-    unit = 4.0 ** (2 * problem.exponent) if abs(problem.exponent) < 250 else np.inf
+    null = divergence_from_constant(problem.exact, problem.beta, problem.weights)
+    at_start = np.maximum(kkt_residual(updates, W, H), np.finfo(float).tiny)
     return Runs(
         rank=W.shape[1],
         seeds=seeds,
         W=np.ascontiguousarray(_in_units(fit.W, problem.exponent).transpose(0, 2, 1)),
         H=_in_units(fit.H, problem.exponent),
-        loss=losses * unit,
+        # Out of float64's range only for entries of V beyond 1e±75 or so; relative errors still hold there.
+        loss=problem.in_units(losses),
         relative_error=np.sqrt(losses / null) if null > 0 else np.zeros(len(seeds)),
-        kkt_residual=fit.kkt_residual,
+        kkt_residual=kkt_residual(updates, fit.W, fit.H) / at_start,
         n_iter=fit.n_iter,
         status=status.astype(np.str_),
-        trace=fit.trace * unit,
+        trace=problem.in_units(fit.trace),
         seconds=(perf_counter() - started) * fit.n_iter / max(int(fit.n_iter.sum()), 1),
         loss_name=problem.loss,
-        solver=fit.solver,
+        solver=fit.description,
     )
+
+
+def _whole(name: str, numbers: Iterable[Any], least: int) -> list[int]:
+    """Whole numbers of at least `least`, as ints."""
+    try:
+        given = list(numbers)
+        whole = [operator.index(number) for number in given]
+    except TypeError:
+        raise InputError(f"{name}: whole numbers are needed, not {numbers!r}.") from None
+    if not whole or min(whole) < least:
+        raise InputError(f"{name}: one or more numbers of at least {least} are needed.")
+    return whole
+
+
+def _start_at_scale(
+    problem: Problem, W: NDArray[np.float64], H: NDArray[np.float64]
+) -> tuple[Floats, Floats]:
+    """A given start as a batch of one, at the scale of the problem and with balanced norms."""
+    n_features, n_samples = problem.shape
+    if W.ndim != 2 or W.shape[0] != n_features or H.shape != (W.shape[1], n_samples):
+        raise InputError(
+            f"A start W {W.shape}, H {H.shape} does not fit V {problem.shape}: W (n_features, rank) and "
+            "H (rank, n_samples) are needed."
+        )
+    for name, factor in (("W", W), ("H", H)):
+        if not np.isfinite(factor).all() or factor.min() < 0:
+            raise InputError(f"The start {name} must be finite and nonnegative.")
+    sizes = [column_norms(W), column_norms(H.T)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shift = np.rint((np.log2(sizes[1]) - np.log2(sizes[0])) / 2)
+    # Powers of 2, so that balancing rounds nothing.
+    shift = np.where(np.isfinite(shift), shift, 0).astype(int)
+    W_scaled = np.ldexp(W, shift - problem.exponent).T
+    H_scaled = np.ldexp(H.T, -shift - problem.exponent).T
+    return tuple(np.ascontiguousarray(f.astype(problem.dtype)[None]) for f in (W_scaled, H_scaled))  # type: ignore[return-value]
 
 
 def _in_units(factor: Floats, exponent: int) -> Floats:
     """Factor times 2^exponent, in float64 where float32 would not hold it."""
     if factor.dtype == np.float32 and abs(exponent) > 60:
         factor = factor.astype(np.float64)
-    scaled: Floats = np.ldexp(factor, exponent)
-    return scaled
+    moved: Floats = np.ldexp(factor, exponent)
+    return moved
 
 
 def _alive(problem: Problem, W: Floats, H: Floats) -> NDArray[np.bool_]:
     """Whether a fit is finite, and not all zero where V is not."""
+    empty = problem.mean == 0
     return np.array(
         [
-            np.isfinite(w).all()
-            and np.isfinite(h).all()
-            and bool(problem.mean == 0 or (w.any() and h.any()))
+            bool(np.isfinite(w).all() and np.isfinite(h).all() and (empty or (w.any() and h.any())))
             for w, h in zip(W, H, strict=True)
         ]
     )
 
 
-def _losses(problem: Problem, W: Floats, H: Floats) -> NDArray[np.float64]:
-    """Loss of every run at the scale of the problem, in float64 from the factors as they are stored."""
-    observed = None if problem.hidden is None else ~problem.hidden.toarray()
-    return run_losses(frobenius_loss, problem.exact, W.transpose(0, 2, 1), H, observed)
+def _errors_by_sample(problem: Problem, W: Floats, H: Floats) -> NDArray[np.float64]:
+    """Relative Euclidean error of every sample over the cells that count."""
+    errors = np.full(problem.shape[1], np.nan)
+    exact, weights = problem.exact, problem.weights
+    basis = W.T.astype(np.float64)
+    for first in range(0, problem.shape[1], 256):
+        part = slice(first, first + 256)
+        v = exact[:, part].toarray() if sparse.issparse(exact) else exact[:, part]
+        weight = 1.0 if weights is None else weights[:, part]
+        squares = (weight * v**2).sum(axis=0)
+        residual = (weight * (v - basis @ H[:, part].astype(np.float64)) ** 2).sum(axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            errors[part] = np.sqrt(residual / squares)
+    return errors

@@ -11,12 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from nmfcore.errors import InputError
+from nmfcore.solvers.penalties import Penalties
 
 Floats = NDArray[np.floating]
 Values: TypeAlias = Any
 """ndarray or csr_array of a floating dtype; SciPy has no types to say so."""
 
-LOSSES = ("frobenius",)
+LOSSES = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
+"""Losses by name, and the β of their divergence."""
 DTYPES = ("float32", "float64")
 
 DENSE_FROM_DENSITY = 0.05
@@ -27,25 +29,31 @@ DENSE_BYTES_MAX = 2 << 30
 
 @dataclass(frozen=True)
 class Problem:
-    """A nonnegative matrix at a safe scale, and which of its cells count.
+    """A nonnegative matrix at a safe scale, the loss, which cells count, and penalties.
 
     Attributes
     ----------
     V : (n_features, n_samples) ndarray or csr_array of the working dtype
-        The given matrix times 4^−exponent, so that its largest entry lies in [1, 4); 0 in hidden cells.
+        The given matrix times 4^−exponent, so that its largest entry lies in [1, 4), times the weights.
     exponent : int
         Factors of the given matrix are those of `V` times 2^exponent each, exactly.
-    hidden : (n_features, n_samples) csr_array of bool or None
-        Stored where a cell is missing or held out.
+    lack : (n_features, n_samples) csr_array or None
+        1 − weight where a cell is missing, held out or trusted less; None where all cells count fully.
     loss : str
+        Name of the loss; 'beta=…' for a divergence without one.
+    beta : float
+    penalties : Penalties
+        At the scale of `V`.
     given : (n_features, n_samples) ndarray or csr_array
-        The matrix before it was scaled and rounded to the working dtype.
+        The matrix before it was scaled, weighted and rounded; 0 in hidden cells.
     """
 
     V: Values
     exponent: int
-    hidden: sparse.csr_array | None
+    lack: sparse.csr_array | None
     loss: str
+    beta: float
+    penalties: Penalties
     given: Values
 
     @property
@@ -60,21 +68,36 @@ class Problem:
         dtype: np.dtype[Any] = np.dtype(self.V.dtype)
         return dtype
 
-    @cached_property
-    def exact(self) -> Values:
-        """`V` in float64, before rounding to the working dtype: what losses are reported for."""
-        return self.V if self.dtype == np.float64 else _scaled(self.given, self.exponent, "float64")
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the solvers see V as CSR."""
+        return bool(sparse.issparse(self.V))
 
     @cached_property
-    def n_visible(self) -> int:
-        """Cells that count."""
-        rows, columns = self.shape
-        return rows * columns - (0 if self.hidden is None else int(self.hidden.nnz))
+    def exact(self) -> Values:
+        """The matrix at the scale of `V` in float64, unweighted: what losses are reported for."""
+        return scaled(self.given, -2 * self.exponent, np.float64)
+
+    @cached_property
+    def weights(self) -> Floats | None:
+        """Weights in full, or None where all cells count fully."""
+        return None if self.lack is None else 1 - self.lack.toarray()
 
     @cached_property
     def mean(self) -> float:
-        """Mean of the visible cells of `V`."""
-        return float(self.V.sum(dtype=np.float64)) / max(self.n_visible, 1)
+        """Weighted mean of the cells of `V`."""
+        rows, columns = self.shape
+        weight = rows * columns - (
+            0 if self.lack is None else float(self.lack.sum(dtype=np.float64))
+        )
+        return float(self.V.sum(dtype=np.float64)) / max(weight, np.finfo(float).tiny)
+
+    def in_units(self, loss: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Losses of `V` as those of the given matrix; 0 or inf past the range of float64."""
+        power = 2 * self.exponent * self.beta
+        whole = int(power)
+        with np.errstate(over="ignore", under="ignore"):
+            return np.asarray(np.ldexp(loss * 2.0 ** (power - whole), whole))
 
 
 def as_values(V: ArrayLike | Any) -> Values:
@@ -88,10 +111,10 @@ def as_values(V: ArrayLike | Any) -> Values:
     if sparse.issparse(V):
         values: Any = sparse.csr_array(V, copy=True)
         values.sum_duplicates()
-        values.eliminate_zeros()
         data = values.data = _as_floats(values.data)
+        values.eliminate_zeros()
     else:
-        values = data = _as_floats(np.asarray(V))
+        values = data = _as_floats(_as_array(V))
     if values.ndim != 2 or 0 in values.shape:
         raise InputError(f"V has shape {values.shape}; a matrix (n_features, n_samples) is needed.")
     if not np.isfinite(data).all():
@@ -107,6 +130,13 @@ def as_values(V: ArrayLike | Any) -> Values:
     return values
 
 
+def _as_array(V: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(V)
+    except ValueError as error:
+        raise InputError(f"V is no matrix: {error}.") from None
+
+
 def _as_floats(data: NDArray[Any]) -> Floats:
     if data.dtype in (np.float32, np.float64):
         return np.asarray(data)
@@ -115,70 +145,159 @@ def _as_floats(data: NDArray[Any]) -> Floats:
     return data.astype(np.float64)
 
 
+def parse_loss(loss: str | float) -> tuple[str, float]:
+    """Name and β of a loss given by name or by its β.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    if isinstance(loss, str) and loss in LOSSES:
+        return loss, LOSSES[loss]
+    try:
+        beta = float(str(loss).removeprefix("beta="))
+    except ValueError:
+        raise InputError(
+            f"loss {loss!r} is not known; choose {', '.join(LOSSES)}, or give a number: the β of a β-divergence."
+        ) from None
+    if not -2 <= beta <= 4:
+        raise InputError(f"β = {beta:g} is outside −2 … 4, where the β-divergences are of use.")
+    names = {value: name for name, value in LOSSES.items()}
+    return names.get(beta, f"beta={beta:g}"), beta
+
+
 def pose(
     V: ArrayLike | Any,
     observed: ArrayLike | None = None,
-    loss: str = "frobenius",
+    loss: str | float = "frobenius",
     dtype: str = "float32",
+    weights: ArrayLike | None = None,
+    penalties: Penalties | None = None,
 ) -> Problem:
     """Check V and the choices made for it, and bring it to the form that the solvers work on.
 
     Parameters
     ----------
     V : (n_features, n_samples) array_like or sparse
-        Nonnegative.
+        Nonnegative. The masked cells of a masked array are not observed.
     observed : (n_features, n_samples) array_like of bool, optional
         False where a cell must not influence the fit; whatever stands there in V is ignored.
-    loss : str
-        One of `LOSSES`.
+    loss : str or float
+        A name of `LOSSES`, or the β of a β-divergence.
     dtype : {"float32", "float64"}
         Working precision.
+    weights : (n_features, n_samples) array_like, optional
+        In [0, 1]: how much each cell counts.
+    penalties : Penalties, optional
+        In the units of V.
 
     Raises
     ------
     InputError
         If V or a choice cannot be used, saying what can.
     """
-    if loss not in LOSSES:
-        raise InputError(f"loss {loss!r} is not known; choose one of {', '.join(LOSSES)}.")
+    if isinstance(V, np.ma.MaskedArray):
+        present = ~np.ma.getmaskarray(V)
+        observed = present if observed is None else present & np.asarray(observed, bool)
+        V = V.filled(0)
+    if not sparse.issparse(V):
+        V = _as_array(V)
+    name, beta = parse_loss(loss)
     if dtype not in DTYPES:
         raise InputError(f"dtype {dtype!r} is not known; choose float32 or float64.")
-    hidden = None
-    if observed is not None:
-        mask = np.asarray(observed, bool)
-        if mask.shape != np.shape(V):
-            raise InputError(f"observed has shape {mask.shape}, V has {np.shape(V)}.")
-        if not mask.any():
-            raise InputError("No cell of V is observed; there is nothing to factorise.")
-        V = _blank(V, mask)
-        hidden = None if mask.all() else sparse.csr_array(~mask)
-    values = as_values(V)
+    weight = _weights(np.shape(V), observed, weights)
+    values = as_values(V if weight is None else _without(V, weight == 0))
+    if beta <= 0 and _count_zeros(values, weight):
+        raise InputError(
+            f"V has {_count_zeros(values, weight)} zeros, where the {name} divergence is infinite; use "
+            "kullback-leibler, hide these cells with `observed`, or add a small constant to V."
+        )
     largest = float(values.max())
     # V · 4^−p keeps every bit but in subnormal numbers, and so do W · 2^p and H · 2^p on the way back.
     exponent = int(np.floor(np.log2(largest) / 2)) if largest > 0 else 0
-    return Problem(_stored(_scaled(values, exponent, dtype)), exponent, hidden, loss, values)
+    working = scaled(values, -2 * exponent, dtype)
+    lack = None
+    if weight is not None and not (weight == 1).all():
+        lack = sparse.csr_array((1 - weight).astype(dtype))
+        working = (
+            sparse.csr_array(working.multiply(weight.astype(dtype)))
+            if sparse.issparse(working)
+            else working * weight.astype(dtype)
+        )
+    return Problem(
+        _stored(working),
+        exponent,
+        lack,
+        name,
+        beta,
+        _scaled_penalties(penalties or Penalties(), exponent, beta),
+        values,
+    )
 
 
-def _blank(V: Any, mask: NDArray[np.bool_]) -> Any:
+def scaled(values: Values, exponent: int, dtype: Any) -> Values:
+    """`values` times 2^exponent in the given dtype; the same object where that changes nothing."""
+    if exponent == 0 and values.dtype == np.dtype(dtype):
+        return values
+    data = values.data if sparse.issparse(values) else values
+    moved = np.ldexp(data.astype(np.float64, copy=False), exponent).astype(dtype, copy=False)
+    if not sparse.issparse(values):
+        return np.ascontiguousarray(moved)
+    return sparse.csr_array((moved, values.indices, values.indptr), shape=values.shape)
+
+
+def _weights(
+    shape: tuple[int, ...], observed: ArrayLike | None, weights: ArrayLike | None
+) -> Floats | None:
+    if observed is None and weights is None:
+        return None
+    weight = np.ones(shape)
+    for name, given in (("observed", observed), ("weights", weights)):
+        if given is None:
+            continue
+        array = np.asarray(given, bool if name == "observed" else float)
+        if array.shape != shape:
+            raise InputError(f"{name} has shape {array.shape}, V has {shape}.")
+        weight = weight * array
+    if not np.isfinite(weight).all() or weight.min() < 0 or weight.max() > 1:
+        raise InputError("weights must lie between 0 and 1; divide them by the largest.")
+    if not weight.any():
+        raise InputError("No cell of V is observed; there is nothing to factorise.")
+    return weight
+
+
+def _without(V: Any, hidden: NDArray[np.bool_]) -> Any:
     if not sparse.issparse(V):
-        return np.where(mask, np.asarray(V), 0)
+        return np.where(hidden, 0, np.asarray(V))
     coo = sparse.coo_array(V)
-    kept = mask[coo.row, coo.col]
+    kept = ~hidden[coo.row, coo.col]
     return sparse.coo_array((coo.data[kept], (coo.row[kept], coo.col[kept])), shape=coo.shape)
 
 
-def _scaled(values: Values, exponent: int, dtype: str) -> Values:
-    data = values.data if sparse.issparse(values) else values
-    scaled = np.ldexp(data.astype(np.float64, copy=False), -2 * exponent).astype(dtype, copy=False)
-    if not sparse.issparse(values):
-        return np.ascontiguousarray(scaled)
-    return sparse.csr_array((scaled, values.indices, values.indptr), shape=values.shape)
+def _count_zeros(values: Values, weight: Floats | None) -> int:
+    n_cells = values.shape[0] * values.shape[1] if weight is None else int(np.count_nonzero(weight))
+    positive = values.nnz if sparse.issparse(values) else int(np.count_nonzero(values))
+    return n_cells - positive
+
+
+def _scaled_penalties(penalties: Penalties, exponent: int, beta: float) -> Penalties:
+    """An l1 term scales like V, an l2 term like V², the loss like V^β."""
+    if not penalties:
+        return penalties
+    first, second = (4.0 ** (exponent * (power - beta)) for power in (1, 2))
+    return Penalties(
+        penalties.l1_W * first,
+        penalties.l1_H * first,
+        penalties.l2_W * second,
+        penalties.l2_H * second,
+    )
 
 
 def _stored(values: Values) -> Values:
     """Return the matrix dense or CSR, whichever makes products faster."""
     if not sparse.issparse(values):
-        return values
+        return np.ascontiguousarray(values)
     size = values.shape[0] * values.shape[1]
     small = size * values.dtype.itemsize <= DENSE_BYTES_MAX
     dense = small and values.nnz >= DENSE_FROM_DENSITY * size

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nmfcore.classic_rules import CLASSIC_RULES
-from nmfcore.criteria import Criteria
+from nmfcore.criteria import MIN_GOOD_RUNS, Criteria
+from nmfcore.errors import InputError
+from nmfcore.evidence import EXACT, Comparison, HeldOut
+from nmfcore.permutation import permutation_p_values
 
 
 class Decision(StrEnum):
@@ -32,7 +34,7 @@ class Confidence(StrEnum):
 
 @dataclass(frozen=True)
 class RunnerUp:
-    """Another rank that the evidence does not exclude, and why."""
+    """Another rank that has something to be said for it, and what."""
 
     rank: int
     reason: str
@@ -76,19 +78,26 @@ class SelectionRule:
     Attributes
     ----------
     min_stability : float
-        Least mean component silhouette of a rank that counts as stable.
+        Least mean component silhouette of a rank on which the runs agree.
     min_component_stability : float
         The same for its weakest component.
     max_standard_errors : float
-        Ranks whose held-out error exceeds the least by at most this many standard errors (of the paired
-        differences over the folds) cannot be told from the best.
+        A rank whose held-out error exceeds the least by at most this many standard errors (of the paired differences
+        over the folds) cannot be told from the best.
+    min_gain : float
+        Nor is the best preferred where each of its further components lowers the held-out error by at most this
+        many times what it would add if it found nothing.
+    min_reproduced : float
+        Where the runs disagree, a rank can still be trusted if this share of the runs finds the best solution again.
     """
 
     min_stability: float = 0.8
     min_component_stability: float = 0.2
     max_standard_errors: float = 1.0
+    min_gain: float = 1.0
+    min_reproduced: float = 0.2
 
-    def is_stable(self, criteria: Criteria) -> bool:
+    def agrees(self, criteria: Criteria) -> bool:
         """Whether the runs of a rank agree on its components; rank 1 has nothing to disagree on."""
         if criteria.rank == 1:
             return criteria.n_good > 0
@@ -100,31 +109,58 @@ class SelectionRule:
             and least >= self.min_component_stability
         )
 
+    def is_stable(self, criteria: Criteria) -> bool:
+        """Whether a rank can be trusted: its runs agree, or enough of them find the best solution again."""
+        reproduced = criteria.best_run_reproduced
+        return self.agrees(criteria) or (
+            criteria.n_good >= MIN_GOOD_RUNS
+            and reproduced is not None
+            and reproduced >= self.min_reproduced
+        )
+
+
+# What makes a finding clear, tuned on the draws that benchmarks/rank_accuracy.py keeps for tuning.
+_CLEAR_STANDARD_ERRORS = 3.0
+_CLEAR_GAIN = 1.5
+_CLEAR_RISE = 0.5
+_CLEAR_RISE_STANDARD_ERRORS = 2.0
+_CLEAR_RESIDUAL = 1.1
+_CLEAR_STABILITY = (0.9, 0.6)
+_MARGINAL = (0.5, 0.9)
+"""A rank that would not suffice with the thresholds times these (standard errors, gain) ties with the best."""
+
 
 def recommend(criteria: Sequence[Criteria], rule: SelectionRule | None = None) -> Recommendation:
     """Recommend a rank, or decline.
 
-    The held-out error of each rank is compared with the least one, fold by fold. The smallest rank that cannot be
-    told from the best (`SelectionRule.max_standard_errors`) is how much structure the data show; it is recommended
-    if the runs agree on its components. A larger rank that cannot be told from the best either, and is stable
-    where the smaller is not, takes its place.
+    1. The best rank is that of the least held-out error. A smaller rank *suffices* if the best one is no better by
+       more than `SelectionRule.max_standard_errors`, or by more than `SelectionRule.min_gain` times what its further
+       components would cost if they found nothing. The smallest rank that suffices is how much structure there is;
+       if that is rank 1, there is none.
+    2. It is recommended if it is stable (`SelectionRule.is_stable`). If not, the smallest larger rank that is
+       takes its place, up to the best or not to be told from it; without one there is no stable solution.
+    3. It ties with the best where it only just suffices.
 
     Parameters
     ----------
     criteria : sequence of Criteria
-        One a rank, in ascending order; rank 1 among them, or 'no structure' cannot be seen.
+        One a rank, in any order; rank 1 among them, or 'no structure' cannot be seen.
     rule : SelectionRule, optional
+
+    Raises
+    ------
+    InputError
+        Without any criteria.
     """
+    if not criteria:
+        raise InputError("There are no criteria to recommend a rank from.")
     rule = rule or SelectionRule()
-    classic = {name: classic_rule(criteria) for name, classic_rule in CLASSIC_RULES.items()}
-    warnings = _warnings(criteria)
-    evidence = _held_out_evidence(criteria)
-    if evidence is None:
-        found = _by_stability(criteria, rule)
+    ordered = sorted(criteria, key=lambda c: c.rank)
+    held_out = HeldOut.of(ordered)
+    if held_out is None:
+        found = _by_stability(ordered, rule)
     else:
-        found = _by_evidence(criteria, evidence, rule)
-    if found.warning:
-        warnings.append(found.warning)
+        found = _by_evidence(_Case({c.rank: c for c in ordered}, held_out, rule))
     return Recommendation(
         rank=found.rank,
         decision=found.decision,
@@ -132,29 +168,47 @@ def recommend(criteria: Sequence[Criteria], rule: SelectionRule | None = None) -
         headline=found.headline,
         reasons=tuple(found.reasons),
         runners_up=tuple(found.runners_up),
-        warnings=tuple(warnings),
-        classic_rules=classic,
+        warnings=(*found.warnings, *_warnings(ordered, held_out)),
+        classic_rules={name: classic(ordered) for name, classic in CLASSIC_RULES.items()},
     )
 
 
 @dataclass(frozen=True)
-class _HeldOut:
-    """Held-out error of every rank, and its excess over the least in paired standard errors."""
+class _Case:
+    """All that a decision by held-out errors rests on."""
 
-    ranks: list[int]
-    error: NDArray[np.float64]
-    excess: NDArray[np.float64]
-
-    def at(self, rank: int) -> tuple[float, float]:
-        i = self.ranks.index(rank)
-        return float(self.error[i]), float(self.excess[i])
+    by_rank: dict[int, Criteria]
+    held_out: HeldOut
+    rule: SelectionRule
 
     @property
     def best(self) -> int:
-        return self.ranks[int(self.error.argmin())]
+        return self.held_out.best
 
-    def between(self, low: int, high: int) -> float:
-        return self.at(low)[0] - self.at(high)[0]
+    @property
+    def sufficient(self) -> list[int]:
+        """Ranks up to the best that suffice."""
+        limits = self.rule.max_standard_errors, self.rule.min_gain
+        ranks = (r for r in self.held_out.ranks if r <= self.best)
+        return [r for r in ranks if self.held_out.suffices(r, *limits)]
+
+    def is_in_question(self, rank: int) -> bool:
+        """Whether a rank is up to the best, or cannot be told from it."""
+        shortfall = self.held_out.compare(rank, self.best)
+        limit = self.rule.max_standard_errors
+        return rank <= self.best or shortfall.in_standard_errors <= limit
+
+    def is_marginal(self, rank: int) -> bool:
+        return not self.held_out.suffices(
+            rank, _MARGINAL[0] * self.rule.max_standard_errors, _MARGINAL[1] * self.rule.min_gain
+        )
+
+    def is_exact(self, rank: int) -> bool:
+        return self.held_out.error(rank) <= EXACT
+
+    def at_edge(self) -> bool:
+        ranks = self.held_out.ranks
+        return len(ranks) > 1 and self.best == ranks[-1] and not self.is_exact(self.best)
 
 
 @dataclass(frozen=True)
@@ -165,150 +219,157 @@ class _Finding:
     headline: str
     reasons: list[str]
     runners_up: list[RunnerUp]
-    warning: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
-def _held_out_evidence(criteria: Sequence[Criteria]) -> _HeldOut | None:
-    known = [c for c in criteria if c.fold_errors and np.isfinite(c.fold_errors).all()]
-    if not known:
-        return None
-    errors = np.array([c.fold_errors for c in known])
-    mean = errors.mean(axis=1)
-    differences = errors - errors[mean.argmin()]
-    spread = differences.std(axis=1, ddof=1) / np.sqrt(errors.shape[1])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        excess = np.where(differences.any(axis=1), differences.mean(axis=1) / spread, 0.0)
-    return _HeldOut([c.rank for c in known], mean, excess)
-
-
-def _by_evidence(criteria: Sequence[Criteria], held_out: _HeldOut, rule: SelectionRule) -> _Finding:
-    by_rank = {c.rank: c for c in criteria}
-    plausible = [
-        rank
-        for rank, excess in zip(held_out.ranks, held_out.excess, strict=True)
-        if excess <= rule.max_standard_errors
-    ]
-    structure = plausible[0]
+def _by_evidence(case: _Case) -> _Finding:
+    sufficient = case.sufficient
+    structure = sufficient[0]
     if structure == 1:
-        return _no_structure(held_out, plausible)
-    stable = [rank for rank in plausible if rule.is_stable(by_rank[rank])]
+        return _no_structure(case)
+    candidates = [r for r in case.held_out.ranks if r >= structure and case.is_in_question(r)]
+    stable = [r for r in candidates if case.rule.is_stable(case.by_rank[r])]
     if not stable:
-        return _no_stable_solution(by_rank, held_out, structure, rule)
-    rank = stable[0]
-    reasons = [_reason_for_structure(held_out, rank), _reason_for_stability(by_rank[rank])]
-    runners_up = _runners_up(by_rank, held_out, rank, plausible, rule)
-    tied = held_out.best != rank and held_out.best in stable and held_out.at(rank)[1] > 0.5
+        return _no_stable_solution(case, structure)
+    return _rank(case, structure, stable[0])
+
+
+# ---------------------------------------------------------------- the four findings
+
+
+def _rank(case: _Case, structure: int, rank: int) -> _Finding:
+    best = case.best
+    tied = rank < best and case.is_marginal(rank) and case.rule.is_stable(case.by_rank[best])
+    reasons = [
+        _course(case.held_out, best),
+        *_why_not_less(case, rank),
+        *_why_not_more(case, rank),
+        _agreement(case.by_rank[rank], case.rule),
+        *_residual(case.by_rank[rank], exact=case.is_exact(rank)),
+        *_permutation(case, rank),
+    ]
     if rank != structure:
-        reasons.append(
+        reasons.insert(
+            1,
             f"Rank {structure} predicts hidden cells about as well, but its runs disagree: "
-            f"{_stability_words(by_rank[structure])}."
+            f"{_stability_words(case.by_rank[structure])}.",
         )
-    confidence = _confidence(by_rank[rank], held_out, rank, structure, tied)
-    edge = held_out.best == max(held_out.ranks) and len(held_out.ranks) > 1
-    warning = (
-        f"The held-out error is least at rank {held_out.best}, the edge of the grid: extend the ranks."
-        if edge
-        else None
-    )
     if tied:
         headline = (
-            f"Ranks {rank} and {held_out.best} tie: rank {held_out.best} predicts hidden cells slightly better, "
-            f"rank {rank} is the simpler."
+            f"Ranks {rank} and {best} tie: rank {best} predicts hidden cells better, "
+            f"but only just by what its further components cost; rank {rank} is the simpler."
         )
     else:
-        headline = f"Rank {rank}: {_headline_reason(held_out, rank)}, and the runs agree on its components."
+        headline = (
+            f"Rank {rank}: {_headline_reason(case, rank)}, and {_headline_agreement(case, rank)}."
+        )
     return _Finding(
         rank,
         Decision.TIE if tied else Decision.RANK,
-        Confidence.LOW if edge else confidence,
+        _confidence(case, rank, structure, tied),
         headline,
         reasons,
-        runners_up,
-        warning,
+        _runners_up(case, rank),
+        _edge(case),
     )
 
 
-def _confidence(
-    criteria: Criteria, held_out: _HeldOut, rank: int, structure: int, tied: bool
-) -> Confidence:
-    """High where a smaller rank is clearly worse, no larger one is better, and the runs agree closely."""
-    below = [excess for r, excess in zip(held_out.ranks, held_out.excess, strict=True) if r < rank]
-    clearly_needed = not below or min(below) > 2
-    agrees = (criteria.component_stability or 0) >= 0.9 and (
-        criteria.component_stability_min or 0
-    ) >= 0.6
-    if tied or rank != structure:
-        return Confidence.LOW
-    if clearly_needed and agrees and held_out.best == rank:
-        return Confidence.HIGH
-    return Confidence.MODERATE
-
-
-def _no_structure(held_out: _HeldOut, plausible: list[int]) -> _Finding:
-    least = held_out.at(held_out.best)[0]
-    alone = held_out.at(1)[0]
-    reasons = [
-        f"Rank 1 — one profile, scaled for every sample — predicts hidden cells with relative error {alone:.4f}; "
-        f"no rank does better than {least:.4f}"
-        + (
-            "."
-            if held_out.best == 1
-            else f" (rank {held_out.best}), which the folds cannot tell apart."
-        ),
-    ]
-    clear = held_out.best == 1 and len(plausible) == 1
+def _no_structure(case: _Case) -> _Finding:
+    best, held_out = case.best, case.held_out
+    alone = held_out.error(1)
+    reasons = []
+    if case.is_exact(1):
+        reasons.append(
+            "Rank 1 — one profile, scaled for every sample — predicts hidden cells all but exactly."
+        )
+    elif best == 1:
+        reasons.append(
+            "Rank 1 — one profile, scaled for every sample — predicts hidden cells best: relative error "
+            f"{alone:.4f}, against {', '.join(_figure(held_out, r) for r in held_out.ranks[1:3])}."
+            if len(held_out.ranks) > 1
+            else f"Rank 1 predicts hidden cells with relative error {alone:.4f}; no other rank was tried."
+        )
+    else:
+        reasons.append(
+            f"Rank {best} predicts hidden cells with relative error {held_out.error(best):.4f}, rank 1 — one "
+            f"profile, scaled for every sample — with {alone:.4f}: {_shortfall(held_out.compare(1, best))}."
+        )
+    reasons += _residual(case.by_rank[1], exact=case.is_exact(1))
+    above = held_out.neighbour(1, 1)
+    clear = (
+        best == 1
+        and above is not None
+        and (
+            case.is_exact(1) or (_rises(held_out.compare(above, 1)) and _is_spent(case.by_rank[1]))
+        )
+    )
     return _Finding(
         None,
         Decision.NO_STRUCTURE,
         Confidence.HIGH if clear else Confidence.MODERATE,
         "No structure beyond rank 1: more components do not predict hidden cells better than one profile does.",
         reasons,
-        [
-            RunnerUp(
-                rank,
-                f"held-out error {held_out.at(rank)[0]:.4f} cannot be told from that of rank 1",
-            )
-            for rank in plausible[1:]
-        ],
+        _larger(case, 1),
+        _edge(case),
     )
 
 
-def _no_stable_solution(
-    by_rank: dict[int, Criteria], held_out: _HeldOut, structure: int, rule: SelectionRule
-) -> _Finding:
-    fallback = [r for r in held_out.ranks if 1 < r < structure and rule.is_stable(by_rank[r])]
+def _no_stable_solution(case: _Case, structure: int) -> _Finding:
+    rule = case.rule
+    few = case.by_rank[structure].n_good < MIN_GOOD_RUNS
     reasons = [
-        _reason_for_structure(held_out, structure),
-        f"But its runs disagree on the components: {_stability_words(by_rank[structure])}; stable means a mean "
-        f"silhouette of at least {rule.min_stability:g} and {rule.min_component_stability:g} for the weakest.",
+        _course(case.held_out, case.best),
+        *_why_not_less(case, structure),
+        *_why_not_more(case, structure),
+        (
+            f"But only {case.by_rank[structure].n_good} of its {case.by_rank[structure].n_runs} runs converged, so "
+            "nothing can be said of their agreement."
+            if few
+            else f"But its runs disagree on the components: {_stability_words(case.by_rank[structure])}. Stable means "
+            f"a mean silhouette of at least {rule.min_stability:g} and {rule.min_component_stability:g} for the "
+            f"weakest, or the best solution found again by {rule.min_reproduced:.0%} of the runs."
+        ),
+    ]
+    smaller = [
+        r for r in case.held_out.ranks if 1 < r < structure and rule.is_stable(case.by_rank[r])
     ]
     return _Finding(
         None,
         Decision.NO_STABLE_SOLUTION,
-        Confidence.MODERATE,
-        f"There is structure, about {structure} components of it, but no stable solution: the runs disagree.",
+        Confidence.LOW if case.at_edge() or few else Confidence.MODERATE,
+        f"There is structure, about {structure} components of it, but no stable solution: "
+        + ("too few runs converged." if few else "the runs disagree."),
         reasons,
         [
             RunnerUp(
-                rank, f"stable ({_stability_words(by_rank[rank])}), but predicts hidden cells worse"
+                r,
+                f"the largest stable rank ({_stability_words(case.by_rank[r])}), but it predicts hidden cells worse: "
+                f"{_figure(case.held_out, r)}",
             )
-            for rank in fallback[-1:]
+            for r in smaller[-1:]
         ],
-        "More seeds, or a smaller tol with more iterations, may show whether the runs can agree.",
+        (
+            *_edge(case),
+            "More seeds, or more iterations with a smaller tol, may show whether the runs can agree.",
+        ),
     )
 
 
 def _by_stability(criteria: Sequence[Criteria], rule: SelectionRule) -> _Finding:
     """Without held-out errors only agreement is known: the largest stable rank, with little confidence."""
-    stable = [c for c in criteria if c.rank > 1 and rule.is_stable(c)]
+    stable = [c for c in criteria if c.rank > 1 and rule.agrees(c)]
+    caution = (
+        "Without cross-validation nothing tells structure from noise; stable components of noise are common.",
+    )
     if not stable:
         return _Finding(
             None,
             Decision.NO_STABLE_SOLUTION,
             Confidence.LOW,
             "No stable rank: the runs disagree at every rank.",
-            ["No rank reaches the required component stability."],
+            ["No rank above 1 reaches the required component stability."],
             [],
+            caution,
         )
     chosen = stable[-1]
     return _Finding(
@@ -316,78 +377,269 @@ def _by_stability(criteria: Sequence[Criteria], rule: SelectionRule) -> _Finding
         Decision.RANK,
         Confidence.LOW,
         f"Rank {chosen.rank}, by stability alone: the largest rank on whose components the runs agree.",
-        [_reason_for_stability(chosen)],
+        [_agreement(chosen, rule)],
         [RunnerUp(c.rank, f"also stable: {_stability_words(c)}") for c in stable[:-1]],
-        "Without cross-validation nothing tells structure from noise; stable components of noise are common.",
+        caution,
     )
 
 
-def _runners_up(
-    by_rank: dict[int, Criteria],
-    held_out: _HeldOut,
-    rank: int,
-    plausible: list[int],
-    rule: SelectionRule,
-) -> list[RunnerUp]:
-    return [
-        RunnerUp(
-            other,
-            f"held-out error {held_out.at(other)[0]:.4f} against {held_out.at(rank)[0]:.4f}, not to be told apart; "
-            + ("stable: " if rule.is_stable(by_rank[other]) else "not stable: ")
-            + _stability_words(by_rank[other]),
-        )
-        for other in plausible
-        if other != rank
-    ]
+# ---------------------------------------------------------------- how sure
 
 
-def _headline_reason(held_out: _HeldOut, rank: int) -> str:
-    if held_out.best == rank:
-        return "it predicts hidden cells best"
+def _confidence(case: _Case, rank: int, structure: int, tied: bool) -> Confidence:
+    """High where less is clearly worse, more is clearly no better, nothing is left, and the runs agree closely."""
+    if tied or rank != structure or case.at_edge():
+        return Confidence.LOW
+    held_out, own = case.held_out, case.by_rank[rank]
+    below, above = held_out.neighbour(rank, -1), held_out.neighbour(rank, 1)
+    needed = below is not None and _is_clear(held_out.compare(below, rank))
+    exact = case.is_exact(rank)
+    enough = exact or (
+        case.best == rank
+        and above is not None
+        and _rises(held_out.compare(above, rank))
+        and _is_spent(own)
+    )
+    agrees = (own.component_stability or 0) >= _CLEAR_STABILITY[0] and (
+        own.component_stability_min or 0
+    ) >= _CLEAR_STABILITY[1]
+    if needed and enough and agrees:
+        return Confidence.HIGH
+    if below is not None and held_out.compare(below, rank).in_standard_errors < 2:
+        return Confidence.LOW
+    return Confidence.MODERATE
+
+
+def _is_clear(shortfall: Comparison) -> bool:
     return (
-        f"the smallest rank that predicts hidden cells as well as the best (rank {held_out.best})"
+        shortfall.in_standard_errors >= _CLEAR_STANDARD_ERRORS and shortfall.in_costs >= _CLEAR_GAIN
     )
 
 
-def _reason_for_structure(held_out: _HeldOut, rank: int) -> str:
-    error, excess = held_out.at(rank)
-    text = f"Held-out relative error {error:.4f} at rank {rank}"
-    if held_out.best == rank:
-        text += ", the least of all ranks"
-    else:
-        least = held_out.at(held_out.best)[0]
-        text += (
-            f", {excess:.1f} standard errors above the least ({least:.4f} at rank {held_out.best})"
+def _rises(rise: Comparison) -> bool:
+    return rise.in_standard_errors >= _CLEAR_RISE_STANDARD_ERRORS and rise.in_costs >= _CLEAR_RISE
+
+
+def _is_spent(criteria: Criteria) -> bool:
+    return criteria.residual_excess is None or criteria.residual_excess <= _CLEAR_RESIDUAL
+
+
+# ---------------------------------------------------------------- in words
+
+
+def _headline_reason(case: _Case, rank: int) -> str:
+    if case.is_exact(rank):
+        return "the smallest rank that predicts hidden cells all but exactly"
+    if case.best == rank:
+        return "it predicts hidden cells best"
+    if case.held_out.compare(rank, case.best).in_standard_errors <= case.rule.max_standard_errors:
+        return (
+            f"the smallest rank that predicts hidden cells as well as the best (rank {case.best})"
         )
-    below = [r for r in held_out.ranks if r < rank]
-    if below:
-        error, excess = held_out.at(below[-1])
-        text += f"; rank {below[-1]} has {error:.4f}, {excess:.1f} standard errors above the least"
-    above = [r for r in held_out.ranks if r > rank]
-    if above and held_out.best == rank:
-        error, excess = held_out.at(above[0])
-        text += f"; rank {above[0]} has {error:.4f} ({excess:.1f})"
+    return f"more components, up to rank {case.best}, predict hidden cells only a little better"
+
+
+def _headline_agreement(case: _Case, rank: int) -> str:
+    own = case.by_rank[rank]
+    if case.rule.agrees(own):
+        return "the runs agree on its components"
+    return f"{own.best_run_reproduced or 0:.0%} of the runs find its best solution again"
+
+
+def _course(held_out: HeldOut, best: int) -> str:
+    """The path of the held-out error from the smallest rank to the best and one beyond."""
+    first = held_out.ranks[0]
+    text = f"Held-out relative error: {held_out.error(first):.4f} at rank {first}"
+    shown = [r for r in held_out.ranks[1:] if r <= best]
+    beyond = held_out.neighbour(best, 1)
+    previous = first
+    for r in shown:
+        text += f", {_figure(held_out, r)} ({_change(held_out, previous, r)})"
+        previous = r
+    text += ", the least" if shown else " is the least"
+    if beyond is not None:
+        text += f"; {_figure(held_out, beyond)} ({_change(held_out, best, beyond)})"
     return text + "."
 
 
-def _reason_for_stability(criteria: Criteria) -> str:
+def _change(held_out: HeldOut, before: int, after: int) -> str:
+    old = held_out.error(before)
+    change = (held_out.error(after) - old) / old if old > 0 else 0.0
+    return f"{change:+.1%}".replace("-", "−").replace("%", " %")
+
+
+def _figure(held_out: HeldOut, rank: int) -> str:
+    return f"{held_out.error(rank):.4f} at rank {rank}"
+
+
+def _shortfall(comparison: Comparison) -> str:
+    """How a comparison with a better rank is to be read."""
+    errors, costs = comparison.in_standard_errors, comparison.in_costs
+    if abs(comparison.excess) <= EXACT:
+        return "no difference"
+    text = f"{comparison.excess:.4f} more, {errors:.1f} standard errors"
+    if comparison.cost > 0:
+        text += (
+            f" and {costs:.1f} times what the components between would cost if they found nothing"
+        )
+    return text
+
+
+def _why_not_less(case: _Case, rank: int) -> list[str]:
+    below = case.held_out.neighbour(rank, -1)
+    if below is None:
+        return [
+            f"Rank {rank} is the smallest of the grid, so whether fewer components would do cannot be seen."
+        ]
+    return [f"Rank {below} errs by {_shortfall(case.held_out.compare(below, rank))}."]
+
+
+def _why_not_more(case: _Case, rank: int) -> list[str]:
+    best = case.best
+    if rank >= best:
+        return []
+    shortfall = case.held_out.compare(rank, best)
+    if shortfall.in_standard_errors <= case.rule.max_standard_errors:
+        return [
+            f"Rank {best} has the least error, but the folds cannot tell it from rank {rank} "
+            f"({shortfall.in_standard_errors:.1f} standard errors)."
+        ]
+    n = best - rank
+    parts = "its further component gains" if n == 1 else f"each of its {n} further components gains"
+    return [
+        f"Rank {best} predicts better, by {shortfall.excess:.4f} ({shortfall.in_standard_errors:.1f} standard errors), "
+        f"but {parts} only {shortfall.in_costs:.1f} times what it would cost if it found nothing: real perhaps, "
+        "but slight."
+    ]
+
+
+def _agreement(criteria: Criteria, rule: SelectionRule) -> str:
     text = f"{criteria.n_good} of {criteria.n_runs} runs at rank {criteria.rank} converged"
     words = _stability_words(criteria)
     if criteria.cophenetic_correlation is not None:
         words += f", cophenetic correlation {criteria.cophenetic_correlation:.3f}"
-    return f"{text}; {words}."
+    text = f"{text}; {words}."
+    if not rule.agrees(criteria) and rule.is_stable(criteria):
+        text += " The runs fall into several solutions; the best of them is found again often enough to be trusted."
+    return text
 
 
 def _stability_words(criteria: Criteria) -> str:
+    if criteria.rank == 1:
+        return "one component, nothing to disagree on"
     if criteria.component_stability is None or criteria.component_stability_min is None:
         return "component stability undefined"
-    return (
+    text = (
         f"component silhouettes {criteria.component_stability:.2f} on average, "
         f"{criteria.component_stability_min:.2f} for the weakest"
     )
+    if criteria.best_run_reproduced is not None and criteria.best_run_reproduced < 1:
+        text += f", best solution found again by {criteria.best_run_reproduced:.0%} of the runs"
+    return text
 
 
-def _warnings(criteria: Sequence[Criteria]) -> list[str]:
+def _residual(criteria: Criteria, *, exact: bool) -> list[str]:
+    excess = criteria.residual_excess
+    if excess is None or exact:
+        return []
+    if excess <= _CLEAR_RESIDUAL:
+        return [
+            f"What rank {criteria.rank} leaves looks like noise: its largest direction is {excess:.2f} times that of "
+            "the same residual with signs flipped at random."
+        ]
+    return [
+        f"What rank {criteria.rank} leaves is not all noise: its largest direction is {excess:.2f} times that of the "
+        "same residual with signs flipped at random. Weaker structure remains, too weak to predict hidden cells by."
+    ]
+
+
+def _permutation(case: _Case, rank: int) -> list[str]:
+    ordered = [c for c in case.by_rank.values() if c.loss is not None and c.null_losses]
+    if rank not in [c.rank for c in ordered[1:]]:
+        return []
+    p = permutation_p_values(
+        np.array([c.loss for c in ordered], float), np.array([c.null_losses for c in ordered])
+    )
+    significant = [c.rank for c, value in zip(ordered, p, strict=True) if value <= 0.05]
+    own = float(p[[c.rank for c in ordered].index(rank)])
+    n = len(ordered[0].null_losses or ())
+    largest = (
+        f"the largest rank with p ≤ 0.05 is {significant[-1]}"
+        if significant
+        else "no rank has p ≤ 0.05"
+    )
+    return [
+        f"The gain in fit at rank {rank} has corrected p = {own:.3f} against {n} permuted matrices; {largest}."
+    ]
+
+
+def _runners_up(case: _Case, rank: int) -> list[RunnerUp]:
+    """Larger ranks that predict better or as well, and the smaller one that the runs agree on most."""
+    coarser = _coarser(case, rank)
+    return _larger(case, rank) + ([coarser] if coarser else [])
+
+
+def _larger(case: _Case, rank: int) -> list[RunnerUp]:
+    held_out, by_rank = case.held_out, case.by_rank
+    larger = []
+    for r in held_out.ranks:
+        if r <= rank or case.is_exact(rank):
+            continue
+        comparison = held_out.compare(r, rank)
+        if comparison.in_standard_errors > case.rule.max_standard_errors:
+            continue
+        better = comparison.in_standard_errors < -case.rule.max_standard_errors
+        larger.append(
+            RunnerUp(
+                r,
+                ("predicts hidden cells better" if better else "cannot be told apart by the folds")
+                + f": {_figure(held_out, r)} ({_change(held_out, rank, r)}); "
+                + ("stable: " if case.rule.is_stable(by_rank[r]) else "not stable: ")
+                + _stability_words(by_rank[r]),
+            )
+        )
+    return larger
+
+
+def _coarser(case: _Case, rank: int) -> RunnerUp | None:
+    """The smaller rank, above 1, that consensus measures favour over the recommended one."""
+    smaller = [
+        c
+        for r, c in case.by_rank.items()
+        if 1 < r < rank and r in case.held_out.ranks and case.rule.agrees(c)
+    ]
+    own = case.by_rank[rank]
+    favoured = [
+        c
+        for c in smaller
+        if None not in (c.cophenetic_correlation, c.dispersion)
+        and (c.cophenetic_correlation or 0) >= (own.cophenetic_correlation or 0)
+        and (c.dispersion or 0) >= (own.dispersion or 0)
+    ]
+    if not favoured:
+        return None
+    chosen = max(favoured, key=lambda c: (c.dispersion or 0, c.rank))
+    first = case.held_out.error(case.held_out.ranks[0])
+    fall = first - case.held_out.error(rank)
+    share = (first - case.held_out.error(chosen.rank)) / fall if fall > 0 else 0.0
+    return RunnerUp(
+        chosen.rank,
+        f"a coarser view: grouping of the samples agrees at least as well over the runs (cophenetic "
+        f"{chosen.cophenetic_correlation or 0:.3f}, dispersion {chosen.dispersion or 0:.3f}, against "
+        f"{own.cophenetic_correlation or 0:.3f} and {own.dispersion or 0:.3f}), with {share:.0%} of the fall in "
+        f"held-out error that rank {rank} has",
+    )
+
+
+def _edge(case: _Case) -> tuple[str, ...]:
+    if not case.at_edge():
+        return ()
+    return (
+        f"The held-out error is least at rank {case.best}, the edge of the grid: extend the ranks.",
+    )
+
+
+def _warnings(criteria: Sequence[Criteria], held_out: HeldOut | None) -> list[str]:
     warnings = []
     if criteria[0].rank != 1:
         warnings.append(
@@ -395,8 +647,12 @@ def _warnings(criteria: Sequence[Criteria]) -> list[str]:
         )
     for c in criteria:
         if c.n_good < c.n_runs:
-            warnings.append(
-                f"Rank {c.rank}: {c.n_runs - c.n_good} of {c.n_runs} runs did not converge and are left out; "
-                "raise factorize.max_iter to use them."
-            )
+            left_out = f"Rank {c.rank}: {c.n_runs - c.n_good} of {c.n_runs} runs did not converge and are left out"
+            if c.n_non_finite:
+                left_out += f" ({c.n_non_finite} of them broke down)"
+            if c.n_good < MIN_GOOD_RUNS:
+                left_out += "; too few are left to speak of agreement"
+            warnings.append(left_out + "; raise factorize.max_iter to use them.")
+        if held_out is not None and c.rank not in held_out.ranks:
+            warnings.append(f"Rank {c.rank} has no held-out error and takes no part in the choice.")
     return warnings

@@ -98,7 +98,7 @@ def stable_solution(
     best = int(good.loss.argmin())
     clusters = cluster_components(good.W, best)
     centres, support = _centres(good.W, clusters)
-    scale = np.linalg.norm(good.W[best].astype(float), axis=0)
+    scale = column_norms(good.W[best])
     polished = factorize_from(
         V,
         centres * scale,

@@ -215,16 +215,60 @@ def amari_instability(W: NDArray[np.floating]) -> float | None:
     float or None
         None for one run.
     """
+    n_runs = len(W)
+    return None if n_runs < 2 else float(amari_distances(W).sum() / (n_runs * (n_runs - 1)))
+
+
+def amari_distances(W: NDArray[np.floating]) -> Array:
+    """Amari-type distance (`amari_distance`) of every two runs.
+
+    Parameters
+    ----------
+    W : (n_runs, n_features, rank) ndarray
+
+    Returns
+    -------
+    (n_runs, n_runs) ndarray of float64
+        Symmetric with a zero diagonal.
+    """
     n_runs, n_features, rank = W.shape
-    if n_runs < 2:
-        return None
     units = _unit_columns(_centred_columns(W)).transpose(1, 0, 2)
     units = units.reshape(n_features, n_runs * rank)
     correlation = np.minimum(np.abs(units.T @ units), 1.0).reshape(n_runs, rank, n_runs, rank)
-    # Over ordered pairs, the best partners of rows and of columns are the same sum.
     best = correlation.max(axis=3).mean(axis=1)
-    np.fill_diagonal(best, 0.0)
-    return float(1.0 - best.sum() / (n_runs * (n_runs - 1)))
+    distances = 1.0 - (best + best.T) / 2
+    np.fill_diagonal(distances, 0.0)
+    return np.asarray(distances)
+
+
+def reproduced_share(clusters: ComponentClusters, run: int, cosine: float = 0.9) -> float | None:
+    """Share of the other runs that find every component of one run.
+
+    A run reproduces it when, matched by assignment, even its least alike component has the given cosine. This asks
+    whether one solution, such as the best, can be found again, where the silhouettes ask whether all runs agree.
+    Range [0, 1].
+
+    Parameters
+    ----------
+    clusters : ComponentClusters
+    run : int
+    cosine : float
+
+    Returns
+    -------
+    float or None
+        None for one run.
+    """
+    n_runs, rank = clusters.labels.shape
+    if n_runs < 2:
+        return None
+    rows = clusters.cosine[run * rank : (run + 1) * rank].reshape(rank, n_runs, rank)
+    found = [
+        rows[np.arange(rank), other, _assignment(rows[:, other])].min() >= cosine
+        for other in range(n_runs)
+        if other != run
+    ]
+    return float(np.mean(found))
 
 
 def _unit_columns(W: NDArray[np.floating]) -> Array:

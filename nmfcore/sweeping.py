@@ -12,8 +12,9 @@ from nmfcore.criteria import Criteria, RankSummary, summarize_rank
 from nmfcore.cross_validation import cross_validate
 from nmfcore.errors import InputError
 from nmfcore.factorization import Runs, factorize
-from nmfcore.problem import as_values
+from nmfcore.problem import pose
 from nmfcore.reconstruction import svd_errors
+from nmfcore.residuals import best_run_residual_excess
 from nmfcore.selection import Recommendation, SelectionRule, recommend
 from nmfcore.solution import Solution, stable_solution
 
@@ -97,11 +98,14 @@ def sweep(
     3
     """
     wanted = sorted(set(ranks))
-    if not wanted or wanted[0] < 1:
+    if not wanted or wanted[0] < 1 or any(rank != int(rank) for rank in wanted):
         raise InputError("Ranks must be whole numbers of at least 1.")
-    values = as_values(V)
+    problem = pose(V, observed, loss)
+    values = problem.given
+    if not values.max() > 0:
+        raise InputError("V has no positive entry: there is nothing to factorise.")
     fit: dict[str, Any] = {"max_iter": max_iter, "observed": observed, "dtype": dtype}
-    bounds = svd_errors(values, wanted[-1]) if observed is None else None
+    bounds = svd_errors(problem.exact, wanted[-1]) if observed is None else None
     runs: dict[int, Runs] = {}
     summaries: dict[int, RankSummary] = {}
     for rank in wanted:
@@ -122,7 +126,8 @@ def sweep(
             else None
         )
         bound = None if bounds is None else float(bounds[rank - 1])
-        summaries[rank] = summarize_rank(runs[rank], validation, bound)
+        residual = best_run_residual_excess(values, runs[rank], observed)
+        summaries[rank] = summarize_rank(runs[rank], validation, bound, residual_excess=residual)
     criteria = tuple(summary.criteria for summary in summaries.values())
     recommendation = recommend(criteria, rule)
     chosen = recommendation.rank

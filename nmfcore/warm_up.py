@@ -1,18 +1,22 @@
 """Compile the solvers once (``python -m nmfcore.warm_up``), so that no job of a sweep has to."""
 
 import numpy as np
+from scipy import sparse
 
 from nmfcore.factorization import factorize
 
 
 def warm_up() -> None:
     """Compile and cache every kernel for both working precisions."""
-    V = np.random.default_rng(0).gamma(1.0, size=(6, 5))
+    V = np.random.default_rng(0).gamma(1.0, size=(30, 40))
     hole = np.ones(V.shape, bool)
     hole[0, 0] = False
+    thin = sparse.csr_array(V * (V > 5))
     for dtype in ("float32", "float64"):
-        for observed in (None, hole):
-            factorize(V, 2, range(2), max_iter=3, observed=observed, dtype=dtype)
+        for loss in ("frobenius", "kullback-leibler", "itakura-saito"):
+            for observed in (None, hole):
+                factorize(V, 2, range(2), loss=loss, max_iter=3, observed=observed, dtype=dtype)
+        factorize(thin, 2, range(2), loss="kullback-leibler", max_iter=3, dtype=dtype)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +37,7 @@ def planted_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_config(planted_table: Path) -> dict[str, object]:
+def small_config(planted_table: Path) -> dict[str, Any]:
     """Settings of a sweep that takes seconds."""
     return {
         "name": "small",
@@ -48,25 +52,54 @@ def small_config(planted_table: Path) -> dict[str, object]:
     }
 
 
+def sweep_command(*options: str, snakefile: Path = REPOSITORY / "Snakefile") -> list[str]:
+    """The command that runs `config.yaml` of the current folder; of an option given twice, the last counts."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile)]
+    return [*command, "--configfile", "config.yaml", "--cores", "2", *options]
+
+
 def run_sweep(
-    project: Path, config: dict[str, object], *options: str
+    project: Path, config: dict[str, Any], *options: str, snakefile: Path = REPOSITORY / "Snakefile"
 ) -> subprocess.CompletedProcess[str]:
-    """Run the workflow in a folder with the given configuration."""
+    """Run the workflow in a folder with the given configuration; all it says is in `stdout`."""
     project.mkdir(exist_ok=True)
     (project / "config.yaml").write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
-    command += ["--configfile", "config.yaml", "--cores", "2", *options]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        sweep_command(*options, snakefile=snakefile),
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+
+
+def jobs(done: subprocess.CompletedProcess[str]) -> Counter[str]:
+    """How many jobs of each rule ran, or in a dry run would; without `all`, which does nothing."""
+    names = re.findall(r"^(?:local)?rule (\w+):$", done.stdout, re.MULTILINE)
+    return Counter(name for name in names if name != "all")
+
+
+def hashes(sweep: Path, *patterns: str) -> dict[str, str]:
+    """SHA-256 of the result files of `results/<name>/` but for what tells of one execution: logs and seconds."""
+    found = {}
+    for path in sorted(p for pattern in patterns or ("**/*",) for p in sweep.glob(pattern)):
+        name = path.relative_to(sweep).as_posix()
+        if path.is_dir() or name.startswith(("logs/", "tracking/")):
+            continue
+        content = path.read_bytes()
+        if name.startswith("runs/") and path.suffix == ".tsv":
+            content = re.sub(rb"\t[^\t\n]*$", b"", content, flags=re.MULTILINE)
+        found[name] = hashlib.sha256(content).hexdigest()
+    return found
 
 
 @pytest.fixture(scope="session")
-def swept_project(
-    tmp_path_factory: pytest.TempPathFactory, small_config: dict[str, object]
-) -> Path:
-    """A folder in which the workflow has run once, with tracking; not to be changed."""
+def swept_project(tmp_path_factory: pytest.TempPathFactory, small_config: dict[str, Any]) -> Path:
+    """A folder in which the workflow has run once, on two cores with tracking; not to be changed."""
     project = tmp_path_factory.mktemp("project")
     done = run_sweep(project, small_config)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout
     return project
 
 
@@ -74,6 +107,12 @@ def swept_project(
 def finished_sweep(swept_project: Path) -> Path:
     """`results/<name>` of a finished sweep; not to be changed."""
     return swept_project / "results/small"
+
+
+@pytest.fixture(scope="session")
+def untracked_config(small_config: dict[str, Any]) -> dict[str, Any]:
+    """The same sweep without tracking."""
+    return {**small_config, "tracking": {"enabled": False}}
 
 
 @pytest.fixture

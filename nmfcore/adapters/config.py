@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import difflib
+import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
+from jsonschema.exceptions import ValidationError
 
 from nmfcore.errors import ConfigError
 
@@ -36,8 +38,8 @@ def load_config(config: Mapping[str, Any], schema_file: str | Path) -> Json:
     complete: Json = copy.deepcopy(dict(config))
     _fill(complete, schema)
     errors = sorted(Draft202012Validator(schema).iter_errors(complete), key=lambda e: list(e.path))
-    if errors:
-        lines = [line for error in errors for line in _explain(error)]
+    lines = [line for error in errors for line in _explain(error)] + list(_not_finite(complete))
+    if lines:
         raise ConfigError(
             "The configuration cannot be used:\n" + "\n".join(f"  {line}" for line in lines)
         )
@@ -60,40 +62,72 @@ def load_config(config: Mapping[str, Any], schema_file: str | Path) -> Json:
 def _fill(value: Any, schema: Mapping[str, Any]) -> None:
     """Fill in the defaults of an object in place, level by level."""
     branch = _branch(value, schema)
+    if isinstance(value, list):
+        value[:] = [_typed(item, branch.get("items", {})) for item in value]
     if not isinstance(value, dict):
         return
     for key, part in branch.get("properties", {}).items():
-        if "default" in part:
+        if value.get(key) is None and "default" in part and "null" not in _types(part):
+            value[key] = copy.deepcopy(part["default"])  # left out, or left blank
+        elif "default" in part:
             value.setdefault(key, copy.deepcopy(part["default"]))
         if key in value:
             value[key] = _typed(value[key], part)
             _fill(value[key], part)
 
 
+def _types(schema: Mapping[str, Any]) -> list[str]:
+    """Return the types that a value may have."""
+    types: str | list[str] = schema.get("type", [part["type"] for part in schema.get("oneOf", ())])
+    return [types] if isinstance(types, str) else types
+
+
 def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Undo what ``--config key={nested: 3}`` does to numbers: they arrive as text."""
-    types = schema.get("type", "string")
-    if isinstance(value, str) and "string" not in types and "enum" not in schema:
-        return yaml.safe_load(value)
+    """Undo what YAML does to 1e-6, and ``--config key={nested: 3}`` to every number: they arrive as text."""
+    types = _types(schema)
+    if isinstance(value, str) and types and "string" not in types:
+        with suppress(yaml.YAMLError):
+            value = yaml.safe_load(value)
+    if isinstance(value, str) and "number" in types:
+        with suppress(ValueError):
+            return float(value)
+    if isinstance(value, float) and value.is_integer() and "integer" in types:
+        return int(value)
     return value
 
 
 def _branch(value: Any, schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """Alternative of a `oneOf` that has the type of the value."""
+    kind = "object" if isinstance(value, dict) else "array" if isinstance(value, list) else None
     for branch in schema.get("oneOf", ()):
-        if branch["type"] == "object" and isinstance(value, dict):
+        if branch["type"] == kind:
             chosen: Mapping[str, Any] = branch
             return chosen
     return schema
 
 
+def _not_finite(value: Any, where: str = "") -> Iterator[str]:
+    """Name every infinite number and NaN: the schema lets them pass, and no result file could hold them."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _not_finite(part, f"{where}.{key}".lstrip("."))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{where}: {value} is not a finite number."
+
+
 def _explain(error: ValidationError) -> Iterator[str]:
-    if error.validator == "oneOf":
-        inner = best_match(error.context or [])
-        if inner is not None and isinstance(error.instance, dict | list):
-            error = inner
     where = ".".join(map(str, error.absolute_path)) or "top level"
-    if error.validator == "additionalProperties":
+    description = error.schema.get("description", "")
+    why = f" ({description})" if description else ""
+    if error.validator == "oneOf":
+        parts = error.context or []
+        wrong = {part.schema_path[0] for part in parts if list(part.schema_path)[1:] == ["type"]}
+        meant = [part for part in parts if part.schema_path[0] not in wrong]
+        for part in meant:
+            yield from _explain(part)
+        if not meant:
+            yield f"{where}: {error.instance!r} cannot be used.{why}"
+    elif error.validator == "additionalProperties":
         known = list(error.schema["properties"])
         for key in error.instance:
             if key not in known:
@@ -112,5 +146,4 @@ def _explain(error: ValidationError) -> Iterator[str]:
         choices = ", ".join(map(str, error.validator_value))
         yield f"{where}: {error.instance!r} is none of {choices}.{hint}"
     else:
-        what = error.schema.get("description", "")
-        yield f"{where}: {error.message}." + (f" ({what})" if what else "")
+        yield f"{where}: {error.message}.{why}"

@@ -86,13 +86,13 @@ def _take(
 
 def _warnings(matrix: LabelledMatrix, features: list[Json], samples: list[Json]) -> list[str]:
     warnings = []
-    for what, dropped in (("features", features), ("samples", samples)):
+    for what, dropped in (("feature", features), ("sample", samples)):
         if dropped:
             names = ", ".join(entry["id"] for entry in dropped[:3])
             more = ", …" if len(dropped) > 3 else ""
+            who = f"1 {what}" if len(dropped) == 1 else f"{len(dropped)} {what}s"
             warnings.append(
-                f"{len(dropped)} {what} without a positive value are left out of the fit and restored as zeros: "
-                f"{names}{more}."
+                f"Left out of the fit and restored as zeros: {who} without a positive value ({names}{more})."
             )
     visible = matrix.values if matrix.is_sparse else _visible(matrix)
     if not matrix.is_sparse and np.ptp(visible) == 0:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -228,16 +229,17 @@ def number(value: object) -> str:
         return f"{value:,}"
     if value != 0 and not 1e-4 <= abs(value) < 1e6:
         mantissa, exponent = f"{value:.3e}".split("e")
-        digits = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-        return f"{float(mantissa):g} × 10{digits}".replace("-", "−")
+        return f"{float(mantissa):g} × 10{_superscript(int(exponent))}".replace("-", "−")
     return (f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}").replace("-", "−")
 
 
 def decimal(value: float) -> str:
-    """Return a number for a column of numbers: four decimals, as far as it is of that order."""
-    if _is_undefined(value) or abs(value) >= 100:
-        return number(value)
-    return f"{value:.4f}".replace("-", "−")
+    """Return a number for a column of numbers of one order: four decimals."""
+    return "–" if _is_undefined(value) else f"{value:.4f}".replace("-", "−")
+
+
+def _superscript(exponent: int) -> str:
+    return str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def percent(value: float | None) -> str:
@@ -268,7 +270,7 @@ def _consensus_pictures(
     pictures = {}
     for rank in sorted(folder.ranks, key=lambda rank: (abs(rank - centre), rank)):
         name = f"consensus-rank-{rank}"
-        picture = _picture(figures_dir, name, _consensus_alt(criteria.loc[rank]))
+        picture = _picture(figures_dir, name, _consensus_alt(criteria, rank))
         size = len(picture.source or "")
         if size > left:
             picture = Picture(name, None, picture.alt, picture.width, picture.height)
@@ -278,11 +280,14 @@ def _consensus_pictures(
     return dict(sorted(pictures.items()))
 
 
-def _consensus_alt(line: pd.Series[Any]) -> str:
+def _consensus_alt(criteria: pd.DataFrame, rank: int) -> str:
+    cophenetic, pac = (
+        float(criteria[column][rank]) for column in ("cophenetic_correlation", "pac")
+    )
     return (
-        f"Consensus matrix of rank {line.name}: for each pair of samples the share of runs that put "
+        f"Consensus matrix of rank {rank}: for each pair of samples the share of runs that put "
         "both in one cluster, samples in the order of their tree. Cophenetic correlation "
-        f"{number(float(line['cophenetic_correlation']))}, ambiguous pairs {percent(line['pac'])}."
+        f"{number(cophenetic)}, ambiguous pairs {percent(pac)}."
     )
 
 
@@ -329,13 +334,21 @@ def _fall(criteria: pd.DataFrame) -> str:
 # ---------------------------------------------------------------- tables
 
 
-def _criteria_table(criteria: pd.DataFrame) -> list[tuple[Criterion, list[float]]]:
-    """One line a criterion, one value a rank; criteria that are defined nowhere are left out."""
-    return [
-        (criterion, [float(value) for value in criteria[criterion.key]])
-        for criterion in CRITERIA
-        if criteria[criterion.key].notna().any()
-    ]
+def _criteria_table(criteria: pd.DataFrame) -> list[tuple[Criterion, str, list[float]]]:
+    """One line a criterion: its unit, and its value at each rank.
+
+    Criteria that are defined nowhere are left out; very large and very small ones share a power of ten.
+    """
+    lines = []
+    for criterion in CRITERIA:
+        values = criteria[criterion.key].to_numpy(dtype=float)
+        if not np.isfinite(values).any():
+            continue
+        size = np.nanmax(np.abs(values))
+        exponent = math.floor(math.log10(size)) if size > 0 and not 1e-2 <= size < 100 else 0
+        unit = f"10{_superscript(exponent)}" if exponent else ""
+        lines.append((criterion, unit, (values / 10.0**exponent).tolist()))
+    return lines
 
 
 def _run_counts(runs: pd.DataFrame) -> list[dict[str, Any]]:
@@ -428,7 +441,7 @@ def _versions() -> list[tuple[str, str]]:
 def _context(folder: store.SweepFolder, figures_dir: Path) -> dict[str, Any]:
     criteria = folder.criteria.set_index("rank")
     info = folder.matrix_info
-    annotations = (info["annotations"] or {"columns": {}})["columns"]
+    annotations = folder.annotations
     solution = folder.solution
     components = [part["name"] for part in solution.get("components", ())]
     assignments = _assignments(folder, annotations)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,12 +34,15 @@ CODE = {
     "prepare": store.code_digest(
         "adapters/preparation.py", "adapters/readers", "adapters/matrix.py"
     ),
+    "annotate": store.code_digest("adapters/readers"),
     "factorize": store.code_digest(*_FIT),
     "validate": store.code_digest(*_FIT, "cross_validation.py"),
     "summarize": store.code_digest(*_SUMMARY),
     "select": store.code_digest(*_SUMMARY, "selection.py", "classic_rules.py"),
     "solve": store.code_digest(*_SUMMARY, "solution.py"),
-    "report": store.code_digest("adapters/figures", "adapters/report.py"),
+    "report": store.code_digest(
+        "adapters/captions.py", "adapters/figures", "adapters/report.py", "adapters/templates"
+    ),
 }
 """Digest of the sources behind each stage: a change of code repeats what depends on it, and nothing else."""
 
@@ -69,6 +72,11 @@ def told(log_file: str) -> Iterator[None]:
 # ---------------------------------------------------------------- settings that results depend on
 
 
+def matrix_settings(config: Mapping[str, Any]) -> Json:
+    """Return what the prepared matrix depends on beside the files."""
+    return _ordered({key: config["input"][key] for key in config["input"] if key != "annotations"})
+
+
 def fit_settings(config: Mapping[str, Any]) -> Json:
     """Return what a run depends on beside the matrix."""
     fit = config["factorize"]
@@ -80,11 +88,28 @@ def fit_settings(config: Mapping[str, Any]) -> Json:
 def validation_settings(config: Mapping[str, Any]) -> Json:
     """Return what a cross-validation depends on beside the matrix."""
     fit = config["factorize"]
+    return _ordered(
+        {
+            **config["validate"]["cross_validation"],
+            "loss": fit["loss"],
+            "dtype": fit["dtype"],
+            "root_seed": config["root_seed"],
+        }
+    )
+
+
+def sweep_settings(config: Mapping[str, Any]) -> Json:
+    """Return the configuration without what no result depends on: how runs share jobs, where they are published."""
+    fit = {key: value for key, value in config["factorize"].items() if key != "seeds_per_job"}
+    kept = {key: value for key, value in config.items() if key != "tracking"}
+    return _ordered({**kept, "factorize": fit})
+
+
+def _ordered(settings: Mapping[str, Any]) -> Json:
+    """Sort keys at every level: their order in the configuration is no reason to repeat anything."""
     return {
-        **config["validate"]["cross_validation"],
-        "loss": fit["loss"],
-        "dtype": fit["dtype"],
-        "root_seed": config["root_seed"],
+        key: _ordered(value) if isinstance(value, Mapping) else value
+        for key, value in sorted(settings.items())
     }
 
 
@@ -100,13 +125,15 @@ def _provenance(input_sha256: str, settings: Json, stage: str) -> Json:
 # ---------------------------------------------------------------- stages
 
 
-def prepare_matrix(source: Json, npz: str, json: str) -> None:
+def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -> None:
     """Read and check the input, leave out what cannot be fitted, and say what was done.
 
     Parameters
     ----------
     source : dict
-        The configuration's `input`.
+        What `matrix_settings` returns.
+    annotations : path or None
+        Checked only, where it exists already: `annotate_samples` reads it.
     npz, json : path
         `prepared/matrix.npz` and `.json`.
     """
@@ -127,11 +154,10 @@ def prepare_matrix(source: Json, npz: str, json: str) -> None:
         log.info(notice)
     for warning in prepared.warnings:
         log.warning(warning)
-    annotations = None
-    if source["annotations"]:
-        annotations = {
-            "columns": readers.read_annotations(source["annotations"], kept.sample_ids.tolist())
-        }
+    if annotations and Path(annotations).exists():
+        readers.read_annotations(
+            annotations, matrix.sample_ids.tolist(), matrix.feature_ids.tolist()
+        )
     sha256 = store.matrix_digest(kept)
     n_cells = kept.shape[0] * kept.shape[1]
     stored = kept.values.nnz if kept.is_sparse else int(np.count_nonzero(kept.values))
@@ -158,8 +184,39 @@ def prepare_matrix(source: Json, npz: str, json: str) -> None:
             "warnings": prepared.warnings,
             "notices": list(matrix.notices),
             "steps": [],
-            "annotations": annotations,
             "provenance": provenance,
+        },
+    )
+
+
+def annotate_samples(matrix: str, matrix_json: str, path: str | None, json: str) -> None:
+    """Read what is known about the samples, and check that it is about these samples.
+
+    Parameters
+    ----------
+    matrix, matrix_json : path
+        `prepared/matrix.npz` and `.json`.
+    path : path or None
+        Table of annotations.
+    json : path
+        `prepared/annotations.json`.
+    """
+    from nmfcore.adapters import readers
+
+    V, sha256 = store.read_matrix(matrix)
+    columns: dict[str, list[str]] = {}
+    if path:
+        kept = V.sample_ids.tolist()
+        dropped = [entry["id"] for entry in store.read_json(matrix_json)["dropped_samples"]]
+        columns = readers.read_annotations(path, [*kept, *dropped], V.feature_ids.tolist())
+        columns = {name: values[: len(kept)] for name, values in columns.items()}
+        log.info("%s: %s.", path, ", ".join(columns))
+    store.write_json(
+        json,
+        {
+            "columns": columns,
+            "source": {"path": path, "sha256": store.file_digest(path)} if path else None,
+            "provenance": _provenance(sha256, {"path": path}, "annotate"),
         },
     )
 
@@ -211,8 +268,8 @@ def validate_rank(matrix: str, rank: int, settings: Json, json: str) -> None:
             "fraction": settings["fraction"],
             "n_folds": settings["folds"],
             "n_starts": settings["starts"],
-            "fold_errors": result.fold_errors.tolist(),
-            "start_errors": [[_number(e) for e in fold] for fold in result.start_errors],
+            "fold_errors": _numbers(result.fold_errors),
+            "start_errors": [_numbers(fold) for fold in result.start_errors],
             "provenance": _provenance(sha256, settings, "validate"),
         },
     )
@@ -237,7 +294,9 @@ def summarize(
         document = store.read_json(cross_validation)
         provenances[cross_validation] = document["provenance"]
         validation = CrossValidation(
-            rank, np.array(document["fold_errors"]), np.array(document["start_errors"], float)
+            rank,
+            np.array(document["fold_errors"], float),
+            np.array(document["start_errors"], float),
         )
     store.refuse_mixture(provenances, ("input_sha256",))
     bound = None if V.observed is not None else float(svd_errors(V.values, rank)[-1])
@@ -249,7 +308,10 @@ def summarize(
     }
     origin = _provenance(sha256, settings, "summarize")
     store.write_npz(npz, _consensus_arrays(summary, V), origin)
-    store.write_json(json, {**summary.criteria.as_document(), "provenance": origin})
+    criteria = summary.criteria.as_document()
+    if criteria["fold_errors"] is not None:
+        criteria["fold_errors"] = _numbers(criteria["fold_errors"])
+    store.write_json(json, {**criteria, "provenance": origin})
 
 
 def _consensus_arrays(summary: RankSummary, V: LabelledMatrix) -> dict[str, Any]:
@@ -272,15 +334,25 @@ def _consensus_arrays(summary: RankSummary, V: LabelledMatrix) -> dict[str, Any]
     return arrays
 
 
-def select(summaries: Sequence[str], config: Json, tsv: str, json: str) -> None:
-    """Recommend a rank from the summaries of all ranks."""
+def select(summaries: Sequence[str], settings: Json, tsv: str, json: str) -> None:
+    """Recommend a rank from the summaries of all ranks.
+
+    Parameters
+    ----------
+    summaries : sequence of path
+        `ranks/rank-<k>/summary.json`.
+    settings : dict
+        What `sweep_settings` returns.
+    tsv, json : path
+        `selection/criteria.tsv` and `recommendation.json`.
+    """
     documents = {path: store.read_json(path) for path in summaries}
     store.refuse_mixture(
         {path: document["provenance"] for path, document in documents.items()},
         ("input_sha256", "settings_sha256", "code"),
     )
-    criteria = sorted(map(Criteria.from_document, documents.values()), key=lambda c: c.rank)
-    recommendation = recommend(criteria, SelectionRule(**config["select"]))
+    criteria = sorted(map(_criteria, documents.values()), key=lambda c: c.rank)
+    recommendation = recommend(criteria, SelectionRule(**settings["select"]))
     rows = [c.as_row() for c in criteria]
     store.write_table(tsv, list(rows[0]), [list(row.values()) for row in rows])
     sha256 = next(iter(documents.values()))["provenance"]["input_sha256"]
@@ -295,10 +367,18 @@ def select(summaries: Sequence[str], config: Json, tsv: str, json: str) -> None:
             "runners_up": [{"rank": r.rank, "reason": r.reason} for r in recommendation.runners_up],
             "warnings": list(recommendation.warnings),
             "classic_rules": recommendation.classic_rules,
-            "provenance": _provenance(sha256, config, "select"),
+            "provenance": _provenance(sha256, settings, "select"),
         },
     )
     log.info(recommendation.headline)
+
+
+def _criteria(summary: Json) -> Criteria:
+    """Criteria of a rank; JSON has no NaN, which a fold without a positive hidden cell is."""
+    errors = summary["fold_errors"]
+    if errors is not None:
+        errors = [np.nan if error is None else error for error in errors]
+    return Criteria.from_document({**summary, "fold_errors": errors})
 
 
 def solve(
@@ -393,3 +473,7 @@ def _solution_document(
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def _numbers(values: Iterable[float]) -> list[float | None]:
+    return [_number(value) for value in values]

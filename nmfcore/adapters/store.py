@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nmfcore.adapters.matrix import LabelledMatrix
+from nmfcore.batches import plan_batches
 from nmfcore.errors import ResultError
 from nmfcore.factorization import Runs, concatenate_runs
 
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+_SOURCES = (".py", ".j2", ".css", ".bib")
 _SEAL = b"sha256:"
 _SEAL_BYTES = len(_SEAL) + 64
+_SEAL_LENGTH = _SEAL_BYTES.to_bytes(2, "little")  # as a zip archive announces its comment
 _RUN_FILE = re.compile(r"rank-(\d+)/seeds-(\d+)-(\d+)\.npz$")
 
 RUN_COLUMNS = (
@@ -94,7 +97,8 @@ def code_digest(*parts: str) -> str:
     sha = hashlib.sha256()
     for part in sorted(parts):
         path = _PACKAGE / part
-        for source in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+        found = [path] if path.is_file() else path.rglob("*")
+        for source in sorted(p for p in found if p.suffix in _SOURCES):
             sha.update(source.relative_to(_PACKAGE).as_posix().encode() + source.read_bytes())
     return sha.hexdigest()[:16]
 
@@ -141,7 +145,7 @@ def write_npz(path: str | Path, arrays: Mapping[str, Any], provenance: Json) -> 
         while chunk := file.read(min(1 << 20, body - file.tell())):
             sha.update(chunk)
         file.seek(body)
-        file.write(_SEAL_BYTES.to_bytes(2, "little") + _SEAL + sha.hexdigest().encode())
+        file.write(_SEAL_LENGTH + _SEAL + sha.hexdigest().encode())
 
 
 def write_json(path: str | Path, document: Json) -> None:
@@ -190,8 +194,8 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
         content = Path(path).read_bytes()
     except FileNotFoundError:
         raise ResultError(f"{path}: no such result file; run the sweep first.") from None
-    body, seal = content[: -_SEAL_BYTES - 2], content[-_SEAL_BYTES:]
-    if seal != _SEAL + hashlib.sha256(body).hexdigest().encode():
+    body, seal = content[: -_SEAL_BYTES - 2], content[-_SEAL_BYTES - 2 :]
+    if seal != _SEAL_LENGTH + _SEAL + hashlib.sha256(body).hexdigest().encode():
         raise _damaged(path, "its checksum does not fit its content")
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
@@ -421,6 +425,14 @@ class SweepFolder:
         return read_json(self.root / "prepared/matrix.json")
 
     @cached_property
+    def annotations(self) -> dict[str, list[str]]:
+        """Columns of `prepared/annotations.json`: for each a text a sample of the matrix."""
+        columns: dict[str, list[str]] = read_json(self.root / "prepared/annotations.json")[
+            "columns"
+        ]
+        return columns
+
+    @cached_property
     def matrix(self) -> LabelledMatrix:
         """`prepared/matrix.npz`."""
         return read_matrix(self.root / "prepared/matrix.npz")[0]
@@ -441,8 +453,19 @@ class SweepFolder:
         return read_npz(self.root / f"ranks/rank-{rank}/consensus.npz")
 
     def run_files(self, rank: int | None = None) -> list[RunFile]:
-        """Batch files, of one rank or of all."""
-        return [file for file in find_run_files(self.root) if rank in (None, file.rank)]
+        """Batch files of one rank or of all that the sweep uses; an earlier, larger one may have left others."""
+        found = {(f.rank, f.first, f.last): f for f in find_run_files(self.root)}
+        files = []
+        for wanted in self.ranks if rank is None else [rank]:
+            existing = [(first, last) for r, first, last in found if r == wanted]
+            for first, last in plan_batches(self.settings["seeds"], 1, existing):
+                if (wanted, first, last) not in found:
+                    place = self.root / f"runs/rank-{wanted}"
+                    raise ResultError(
+                        f"{place}: no runs of seed {first}; run the same command again."
+                    )
+                files.append(found[wanted, first, last])
+        return files
 
     def runs(self, rank: int) -> Runs:
         """All runs of one rank that the sweep asked for."""
@@ -454,8 +477,7 @@ class SweepFolder:
         """One line a run (columns as in the batch TSV files), by rank and seed."""
         import pandas as pd
 
-        wanted = set(self.ranks)
-        tables = [pd.read_csv(f.tsv, sep="\t") for f in self.run_files() if f.rank in wanted]
+        tables = [pd.read_csv(f.tsv, sep="\t") for f in self.run_files()]
         table = pd.concat(tables).query("seed < @self.settings['seeds']")
         return table.sort_values(["rank", "seed"], ignore_index=True)
 
@@ -467,13 +489,16 @@ class SweepFolder:
     @cached_property
     def W(self) -> pd.DataFrame:
         """`solution/W.tsv`: features × components."""
-        import pandas as pd
-
-        return pd.read_csv(self.root / "solution/W.tsv", sep="\t", index_col=0)
+        return self._table("solution/W.tsv", "feature")
 
     @cached_property
     def H(self) -> pd.DataFrame:
         """`solution/H.tsv`: components × samples."""
+        return self._table("solution/H.tsv", "component")
+
+    def _table(self, path: str, ids: str) -> pd.DataFrame:
+        """Numbers with ids before them, which stay text even if they look like numbers or like nothing."""
         import pandas as pd
 
-        return pd.read_csv(self.root / "solution/H.tsv", sep="\t", index_col=0)
+        table = pd.read_csv(self.root / path, sep="\t", dtype={ids: str}, keep_default_na=False)
+        return table.set_index(ids)

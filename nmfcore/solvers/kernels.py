@@ -14,7 +14,7 @@ import numpy as np
 
 BLOCK = 128
 
-compiled: Any = numba.njit(fastmath=True, cache=True, nogil=True)
+compiled: Any = numba.njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
 
 Batch = Any  # (n_runs, rank, length) array of one floating dtype; numba's signatures are untyped
 
@@ -30,7 +30,8 @@ def sweep(start: Batch, rhs: Batch, gram: Batch, n_sweeps: int, out: Batch) -> N
     rhs : (n_runs, rank, length)
         Products of V with the fixed factor.
     gram : (n_runs, rank, rank)
-        Gram matrices of the fixed factor. A component whose diagonal entry is 0 is left as it is.
+        Gram matrices of the fixed factor. A component whose diagonal entry is 0, or so small that its inverse might
+        overflow, is left as it is.
     n_sweeps : int
         Sweeps over the components for one product.
     """
@@ -40,6 +41,7 @@ def sweep(start: Batch, rhs: Batch, gram: Batch, n_sweeps: int, out: Batch) -> N
     t = np.empty(BLOCK, start.dtype)
     zero = start.dtype.type(0)
     one = start.dtype.type(1)
+    least = start.dtype.type(1e-30 if start.itemsize == 4 else 1e-250)
     x[:] = zero
     b[:] = zero
     for s in range(n_runs):
@@ -52,7 +54,7 @@ def sweep(start: Batch, rhs: Batch, gram: Batch, n_sweeps: int, out: Batch) -> N
             for _ in range(n_sweeps):
                 for j in range(rank):
                     g = gram[s, j, j]
-                    if g <= zero:
+                    if g <= least:
                         continue
                     inverse = one / g
                     for c in range(BLOCK):
@@ -85,16 +87,16 @@ def sweep(start: Batch, rhs: Batch, gram: Batch, n_sweeps: int, out: Batch) -> N
 
 
 @compiled
-def extrapolate(new: Batch, previous: Batch, step: Batch, out: Batch) -> None:
-    """``out = max(new + step · (new − previous), 0)``, with one step a run."""
+def extrapolate(new: Batch, previous: Batch, step: Batch, keep: float, out: Batch) -> None:
+    """``out = max(new + step · (new − previous), keep · new)``, with one step a run."""
     n_runs, rank, length = new.shape
-    zero = new.dtype.type(0)
+    share = new.dtype.type(keep)
     for s in range(n_runs):
         beta = step[s]
         for j in range(rank):
             for c in range(length):
                 v = new[s, j, c] + beta * (new[s, j, c] - previous[s, j, c])
-                out[s, j, c] = v if v > zero else zero
+                out[s, j, c] = max(v, share * new[s, j, c])
 
 
 @compiled
@@ -114,7 +116,9 @@ def inner_products(a: Batch, b: Batch) -> Any:
 
 
 @compiled
-def add_hidden(fixed: Batch, moving: Batch, indptr: Any, indices: Any, rhs: Batch) -> None:
+def add_hidden(
+    fixed: Batch, moving: Batch, indptr: Any, indices: Any, lack: Any, rhs: Batch
+) -> None:
     """Add to `rhs` the product of the hidden cells, imputed by the current fit, with the fixed factor.
 
     Parameters
@@ -122,8 +126,8 @@ def add_hidden(fixed: Batch, moving: Batch, indptr: Any, indices: Any, rhs: Batc
     fixed : (n_runs, rank, n_fixed)
     moving, rhs : (n_runs, rank, n_moving)
         Factor about to move, and its right-hand sides.
-    indptr, indices : (n_moving + 1,), (n_hidden,) int
-        For each index of the moving factor, the indices of the fixed one whose cells are hidden.
+    indptr, indices, lack : (n_moving + 1,) int, (n_hidden,) int, (n_hidden,)
+        For each index of the moving factor, the indices of the fixed one whose cells are hidden, and how far.
     """
     n_runs, rank, n_moving = moving.shape
     n_fixed = fixed.shape[2]
@@ -146,6 +150,7 @@ def add_hidden(fixed: Batch, moving: Batch, indptr: Any, indices: Any, rhs: Batc
                 value = zero
                 for j in range(rank):
                     value += own[j] * rows[c, j]
+                value *= lack[p]
                 for j in range(rank):
                     total[j] += value * rows[c, j]
             for j in range(rank):
@@ -153,7 +158,7 @@ def add_hidden(fixed: Batch, moving: Batch, indptr: Any, indices: Any, rhs: Batc
 
 
 @compiled
-def hidden_squares(fixed: Batch, moving: Batch, indptr: Any, indices: Any) -> Any:
+def hidden_squares(fixed: Batch, moving: Batch, indptr: Any, indices: Any, lack: Any) -> Any:
     """Sum of squares of the fit over the hidden cells of every run, in float64."""
     n_runs, rank, n_moving = moving.shape
     n_fixed = fixed.shape[2]
@@ -174,6 +179,41 @@ def hidden_squares(fixed: Batch, moving: Batch, indptr: Any, indices: Any) -> An
                 value = zero
                 for j in range(rank):
                     value += own[j] * rows[c, j]
-                total += np.float64(value) * np.float64(value)
+                total += np.float64(lack[p]) * np.float64(value) * np.float64(value)
         out[s] = total
     return out
+
+
+_SIGNIFICAND = 0x000FFFFFFFFFFFFF
+_ONE = 0x3FF0000000000000
+_HALF_SQRT = 1.4142135623730951
+
+
+@compiled
+def logarithms(values: Any, bits: Any, n: int) -> None:
+    """Replace the first `n` positive normal `values` (float64) by their natural logarithms.
+
+    As accurate as the C library's to a few units in the last place, but a loop that the compiler vectorises:
+    log(2^e m) = e log 2 + 2 artanh((m − 1) / (m + 1)). `bits` is ``values.view(int64)``.
+    """
+    for c in range(n):
+        whole = bits[c]
+        exponent = float((whole >> 52) - 1023)
+        bits[c] = (whole & _SIGNIFICAND) | _ONE
+        m = values[c]
+        high = m > _HALF_SQRT
+        m = 0.5 * m if high else m
+        exponent = exponent + 1.0 if high else exponent
+        s = (m - 1.0) / (m + 1.0)
+        z = s * s
+        series = 1 / 19.0
+        series = series * z + 1 / 17.0
+        series = series * z + 1 / 15.0
+        series = series * z + 1 / 13.0
+        series = series * z + 1 / 11.0
+        series = series * z + 1 / 9.0
+        series = series * z + 1 / 7.0
+        series = series * z + 1 / 5.0
+        series = series * z + 1 / 3.0
+        series = series * z + 1.0
+        values[c] = exponent * 0.6931471805599453 + 2.0 * s * series

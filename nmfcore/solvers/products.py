@@ -5,13 +5,11 @@ Stacking the factors of all runs turns many thin products into one thick one, so
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-
-from nmfcore.solvers.kernels import add_hidden, hidden_squares
 
 Floats = NDArray[np.floating]
 
@@ -23,6 +21,7 @@ class Products(Protocol):
     """
 
     squared_norm: float
+    dtype: np.dtype[Any]
 
     def with_samples(self, H: Floats) -> Floats:
         """(V Hᵀ)ᵀ, (n_runs, rank, n_features)."""
@@ -38,6 +37,7 @@ class DenseProducts:
 
     def __init__(self, V: Floats) -> None:
         self.V = V
+        self.dtype = V.dtype
         self.squared_norm = squares(V)
 
     def with_samples(self, H: Floats) -> Floats:
@@ -54,6 +54,7 @@ class SparseProducts:
 
     def __init__(self, V: sparse.csr_array) -> None:
         self.V = V
+        self.dtype = np.dtype(V.dtype)
         self.VT = V.T.tocsr()
         self.squared_norm = squares(V.data)
 
@@ -73,6 +74,7 @@ class CompressedProducts:
 
     def __init__(self, Q: Floats, B: Floats, squared_norm: float) -> None:
         self.Q, self.B = Q, B
+        self.dtype = Q.dtype
         self.squared_norm = squared_norm
 
     def with_samples(self, H: Floats) -> Floats:
@@ -82,42 +84,6 @@ class CompressedProducts:
     def with_features(self, W: Floats) -> Floats:
         """See `Products`."""
         return ((_stack(W) @ self.Q) @ self.B).reshape(*W.shape[:2], -1)
-
-
-class HiddenCells:
-    """Cells of V that are missing or held out.
-
-    They are imputed by each run's current fit before every step: with X = M∘V + (1−M)∘WH, a step that lowers
-    ‖X − WH‖ lowers the error over the visible cells (expectation–maximisation). The visible part of a product is
-    shared by all runs; the hidden part touches its few cells only, and their values are never looked at.
-
-    Parameters
-    ----------
-    hidden : (n_features, n_samples) csr_array
-        Stored where a cell is hidden.
-    """
-
-    def __init__(self, hidden: sparse.csr_array) -> None:
-        self.by_feature = hidden
-        self.by_sample = hidden.T.tocsr()
-
-    def impute_features(self, rhs: Floats, W: Floats, H: Floats) -> Floats:
-        """Complete the right-hand sides of the step in W, in place."""
-        add_hidden(H, W, self.by_feature.indptr, self.by_feature.indices, rhs)
-        return rhs
-
-    def impute_samples(self, rhs: Floats, W: Floats, H: Floats) -> Floats:
-        """Complete the right-hand sides of the step in H, in a copy."""
-        rhs = rhs.copy()
-        add_hidden(W, H, self.by_sample.indptr, self.by_sample.indices, rhs)
-        return rhs
-
-    def squares(self, W: Floats, H: Floats) -> NDArray[np.float64]:
-        """Sum of squares of the fit over the hidden cells of every run."""
-        result: NDArray[np.float64] = hidden_squares(
-            W, H, self.by_sample.indptr, self.by_sample.indices
-        )
-        return result
 
 
 def compress(V: Floats | sparse.csr_array, rank: int, power: int = 2) -> CompressedProducts:

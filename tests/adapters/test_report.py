@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable
+from dataclasses import fields
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,11 @@ from scipy.spatial.distance import squareform
 
 from nmfcore.adapters import figures, report, store
 from nmfcore.adapters.matrix import LabelledMatrix
+from nmfcore.criteria import Criteria
 from nmfcore.factorization import Runs
 
 N_FEATURES, N_SEEDS = 30, 6
+CROSS_VALIDATION = {"folds": 5, "fraction": 0.1, "starts": 2}
 HOSTILE = ['<script>alert("x")</script>', "a'b\"c & d", "Ωμέγα 样本", "$x^2$", "007", "NA"]
 
 
@@ -28,6 +33,7 @@ def build(
     recommended: int | None = 2,
     sample_ids: list[str] | None = None,
     loss: str = "frobenius",
+    cross_validation: dict[str, Any] | None = CROSS_VALIDATION,
     **changes: dict[str, Any],
 ) -> store.SweepFolder:
     """Write a small finished sweep; `changes` replace parts of a JSON file, by its name."""
@@ -41,7 +47,7 @@ def build(
         "seeds": N_SEEDS,
         "root_seed": 42,
         "factorize": {"loss": loss, "max_iter": 200, "tol": 1e-5},
-        "validate": {"cross_validation": {"n_folds": 5, "fraction": 0.1}},
+        "validate": {"cross_validation": cross_validation},
     }
     provenance = {
         "input_sha256": "1" * 64,
@@ -79,14 +85,10 @@ def build(
             "warnings": [],
             "notices": ["read as text"],
             "steps": [],
-            "annotations": {
-                "columns": {
-                    "group": ["p", "q"] * (len(samples) // 2),
-                    "age": [*range(len(samples))],
-                }
-            },
         },
     )
+    columns = {"group": ["p", "q"] * (len(samples) // 2), "age": [*range(len(samples))]}
+    document("prepared/annotations.json", {"columns": columns, "source": None})
     lines = [_rank(root, rank, len(samples), loss, provenance) for rank in ranks]
     store.write_table(
         root / "selection/criteria.tsv", list(lines[0]), [list(line.values()) for line in lines]
@@ -239,16 +241,24 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def finished(root: Path, **parts: Any) -> tuple[store.SweepFolder, str]:
+def stand_in_figures(folder: store.SweepFolder, svg_bytes: int = 100) -> None:
+    """Write figures that are none, in no time; a PNG's size stands in its first bytes."""
+    for name in figures.figure_names(folder.ranks):
+        path = folder.root / f"figures/{name}"
+        store.write_bytes(path.with_suffix(".svg"), b"s" * svg_bytes)
+        store.write_bytes(path.with_suffix(".png"), b"p" * 16 + struct.pack(">II", 1800, 900))
+
+
+def rendered(root: Path, **parts: Any) -> Page:
     folder = build(root, **parts)
-    figures.draw_all(folder)
-    return folder, report.render_report(folder, root / "figures")
+    stand_in_figures(folder)
+    return Page(report.render_report(folder, root / "figures"))
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     root = tmp_path_factory.mktemp("results") / "tiny"
-    return Page(finished(root, sample_ids=HOSTILE)[1])
+    return rendered(root, sample_ids=HOSTILE)
 
 
 # ---------------------------------------------------------------- figures of a folder
@@ -295,7 +305,7 @@ def test_the_answer_comes_first_and_evidence_after(page: Page):
         "What was done to the data",
         "Methods, ready to paste",
         "@article{LeeSeung1999",
-        "validate.cross_validation.n_folds",
+        "validate.cross_validation.folds",
         "1" * 64,
         "snakemake --cores 8 --configfile tiny.yaml",
     ]
@@ -307,15 +317,9 @@ def test_every_criterion_and_its_meaning_is_there(page: Page):
     for criterion in report.CRITERIA:
         assert page.text.count(criterion.label) >= 2
         assert criterion.meaning in page.text
-    assert {criterion.key for criterion in report.CRITERIA} == set(
-        store.SweepFolder(Path()).__class__ and _rank_keys()
-    )
-
-
-def _rank_keys() -> set[str]:
-    from nmfcore.criteria import Criteria
-
-    return set(Criteria.__dataclass_fields__) - {"rank", "n_runs", "n_good"}
+    columns = {field.name for field in fields(Criteria)}
+    counts = {"rank", "n_runs", "n_good", "fold_errors"}
+    assert {criterion.key for criterion in report.CRITERIA} == columns - counts
 
 
 def test_runs_are_counted_by_how_they_ended(page: Page):
@@ -338,17 +342,10 @@ def test_nothing_is_loaded_from_elsewhere(page: Page):
     assert all(source is not None and source.startswith("data:image/") for source in sources)
     assert not page.all("link", "object", "embed", "base")
     assert all((a["href"] or "").startswith("#") for a in page.all("a"))
-    (css,) = re.findall(r"<style>(.*?)</style>", _template_page(page), re.DOTALL) or [""]
+    css = "".join(page.words)
+    assert "--page:" in css
     assert "url(" not in css
     assert "@import" not in css
-
-
-def _template_page(page: Page) -> str:
-    return (
-        "<style>"
-        + "".join(word for word in page.words if "{" in word and "--page" in word)
-        + "</style>"
-    )
 
 
 def test_the_page_is_accessible(page: Page):
@@ -361,7 +358,7 @@ def test_the_page_is_accessible(page: Page):
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     assert all(a.get("scope") in {"row", "col"} for a in page.all("th"))
     ids = [a["id"] for _, a in page.tags if "id" in a]
     assert len(ids) == len(set(ids))
@@ -384,16 +381,17 @@ def test_known_groups_are_counted_by_component(page: Page):
 
 
 def test_the_same_results_give_the_same_bytes(tmp_path: Path):
-    first, _ = finished(tmp_path / "a/tiny")
-    second, _ = finished(tmp_path / "b/tiny")
-    assert report.write_report(first) == first.root / "report.html"
-    report.write_report(second)
-    assert (first.root / "report.html").read_bytes() == (second.root / "report.html").read_bytes()
+    pages = []
+    for place in ("a", "b"):
+        folder = build(tmp_path / place / "tiny", ranks=(1, 2))
+        figures.draw_all(folder)
+        assert report.write_report(folder) == folder.root / "report.html"
+        pages.append((folder.root / "report.html").read_bytes())
+    assert pages[0] == pages[1]
 
 
 def test_a_declination_is_said_plainly(tmp_path: Path):
-    _, html = finished(tmp_path / "tiny", recommended=None)
-    page = Page(html)
+    page = rendered(tmp_path / "tiny", recommended=None)
     assert "no rank" in page.text
     assert "No rank was recommended, so no solution was made. Nothing repeats." in page.text
     assert "These criteria supported no rank." in page.text
@@ -401,53 +399,82 @@ def test_a_declination_is_said_plainly(tmp_path: Path):
 
 
 def test_one_rank_only(tmp_path: Path):
-    _, html = finished(tmp_path / "tiny", ranks=(1,), recommended=1)
-    page = Page(html)
+    page = rendered(tmp_path / "tiny", ranks=(1,), recommended=1)
     assert "nan" not in page.text
     assert "Consensus silhouette" not in page.text
 
 
 def test_other_losses_leave_out_what_is_undefined_for_them(tmp_path: Path):
-    _, html = finished(tmp_path / "tiny", loss="kullback-leibler")
-    page = Page(html)
+    page = rendered(tmp_path / "tiny", loss="kullback-leibler")
     assert "Explained variance" not in page.text
     assert "the Kullback–Leibler divergence (Févotte and Idier 2011)" in page.text
 
 
+def test_without_cross_validation_none_is_described(tmp_path: Path):
+    page = rendered(tmp_path / "tiny", cross_validation=None)
+    assert "Wold 1978" not in page.text
+    assert "validate.cross_validation null" in page.text
+
+
 def test_without_annotations_or_notices(tmp_path: Path):
-    _, html = finished(
+    page = rendered(
         tmp_path / "tiny",
+        annotations={"columns": {}},
         matrix={
-            "annotations": None,
             "notices": [],
             "dropped_features": [],
             "warnings": ["One value is far from all others."],
             "steps": [{"name": "log1p", "parameters": {"base": 2}, "effect": "compressed"}],
         },
     )
-    page = Page(html)
     assert "Components against" not in page.text
     assert "One value is far from all others." in page.text
     assert "log1p (base = 2): compressed" in page.text
 
 
-def test_two_thousand_samples_stay_a_small_page(tmp_path: Path):
-    _, html = finished(tmp_path / "large", ranks=(2, 3), n_samples=2000)
-    assert len(html) < 4_000_000
+def test_dropped_samples_are_listed_without_what_is_known_of_others(tmp_path: Path):
+    assignments = [{"sample": "dropped", "component": None}]
+    assignments += [{"sample": f"sample {i}", "component": "component-1"} for i in range(4)]
+    page = rendered(tmp_path / "tiny", n_samples=4, solution={"assignments": assignments})
+    assert "dropped – – – sample 0 component-1 p 0 sample 1 component-1 q 1" in page.text
+
+
+def test_many_samples_stay_a_small_page(tmp_path: Path):
+    folder = build(tmp_path / "large", ranks=(2, 3), n_samples=1500)
+    figures.draw_all(folder)
+    html = report.render_report(folder, folder.root / "figures")
+    assert len(html) < 3_000_000
     page = Page(html)
-    assert "The first 200 of 2,000 samples" in page.text
-    assert "The other 1,800 are in solution/H.tsv" in page.text
+    assert "The first 200 of 1,500 samples" in page.text
+    assert "The other 1,300 are in solution/H.tsv" in page.text
 
 
-def test_maps_that_would_make_the_page_too_large_are_named_instead(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(report, "_MOST_CONSENSUS_BYTES", 60_000)
-    page = Page(finished(tmp_path / "tiny")[1])
-    assert "open figures/consensus-rank-" in page.text
-    shown = [a["alt"] for a in page.all("img") if (a["alt"] or "").startswith("Consensus matrix")]
-    assert shown
-    assert "rank 2" in (shown[0] or "")
+def test_maps_that_would_make_the_page_too_large_are_named_instead(tmp_path: Path):
+    folder = build(tmp_path / "tiny", ranks=tuple(range(1, 13)), recommended=9)
+    stand_in_figures(folder, svg_bytes=590_000)
+    html = report.render_report(folder, folder.root / "figures")
+    assert len(html) < 10_000_000
+    page = Page(html)
+    maps = [a["alt"] or "" for a in page.all("img") if "Consensus matrix" in (a["alt"] or "")]
+    assert [re.findall(r"rank (\d+)", alt)[0] for alt in maps] == ["7", "8", "9", "10", "11"]
+    assert "open figures/consensus-rank-6.png" in page.text
+
+
+def test_large_vector_figures_become_pixels(tmp_path: Path):
+    folder = build(tmp_path / "tiny", ranks=(1, 2))
+    stand_in_figures(folder, svg_bytes=700_000)
+    html = report.render_report(folder, folder.root / "figures")
+    assert "data:image/svg+xml" not in html
+    assert "data:image/png" in html
+
+
+def test_a_real_sweep_is_reported(finished_sweep: Path, tmp_path: Path):
+    folder = store.SweepFolder(finished_sweep)
+    html = report.render_report(folder, finished_sweep / "figures")
+    page = Page(html)
+    assert folder.recommendation["headline"] in page.text
+    assert len(page.all("img")) == 5 + len(folder.ranks)
+    assert html.encode() == (finished_sweep / "report.html").read_bytes()
 
 
 @pytest.mark.parametrize(

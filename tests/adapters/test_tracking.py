@@ -417,6 +417,22 @@ def test_a_sweep_is_published_again_only_if_it_changed(
     assert "It is found again." in run.data.tags["mlflow.note.content"]
 
 
+def test_the_workflows_own_sweep_is_published_whole(
+    destination: Destination, finished_sweep: Path
+) -> None:
+    folder = SweepFolder(finished_sweep)
+    n_fits = len(folder.ranks) * folder.settings["seeds"]
+    report = tracking.publish_folder(finished_sweep, destination)
+    assert report == PublishReport(published=n_fits + 1)
+    fits = Counter(run.data.tags["rank"] for run in fits_of(destination))
+    assert fits == {str(rank): folder.settings["seeds"] for rank in folder.ranks}
+    (run,) = runs_of(destination, destination.sweeps)
+    for criterion in set(folder.criteria) - {"rank"}:
+        curve = folder.criteria.set_index("rank")[criterion].dropna()
+        assert history(destination, run, criterion) == list(curve.items()), criterion
+    assert run.inputs.dataset_inputs[0].dataset.digest == folder.matrix_info["sha256"][:12]
+
+
 def test_an_unfinished_sweep_is_pending(destination: Destination, tmp_path: Path) -> None:
     report = tracking.publish_sweep(SweepFolder(tmp_path / "results/none"), destination)
     assert report.pending is not None
@@ -562,7 +578,7 @@ def assert_pending(marker: dict[str, Any], seconds: float) -> None:
     assert "s3cret" not in json.dumps(marker)
     assert "sesame" not in marker["pending"]
     assert "publish later with: python -m nmfcore.adapters.tracking publish" in marker["pending"]
-    assert "--uri http://***@127.0.0.1" in marker["pending"]
+    assert "--uri 'http://***@127.0.0.1" in marker["pending"]
 
 
 def test_a_dead_server_is_pending(batch: Path, tmp_path: Path) -> None:

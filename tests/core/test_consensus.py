@@ -9,6 +9,7 @@ from scipy.cluster.hierarchy import cophenet, is_valid_linkage, leaves_list, lin
 from scipy.spatial.distance import squareform
 from sklearn.metrics import silhouette_score
 
+from nmfcore import consensus
 from nmfcore.consensus import (
     collapse_labels,
     column_norms,
@@ -209,6 +210,11 @@ class TestConsensusMatrix:
         assert C[1, 2] == 0
         assert C[3].tolist() == [0, 0, 0, 1]
 
+    def test_counts_are_exact_for_many_runs(self):
+        labels = np.zeros((5001, 2), dtype=np.intp)
+        labels[:2, 0] = 1
+        assert consensus_matrix(labels)[0, 1] == 4999 / 5001
+
     def test_no_runs_is_an_error(self):
         with pytest.raises(ValueError, match="n_runs >= 1"):
             consensus_matrix(np.empty((0, 5), dtype=np.intp))
@@ -354,12 +360,13 @@ class TestTree:
     @pytest.mark.parametrize(
         "labels",
         [
+            [[0, 1, 2, 0, 1, 2, 0, 1, 2], [0, 0, 0, 1, 1, 1, 2, 2, 2]],
             [[2, 2, 1, 1, 2], [1, 2, 1, 0, 2], [2, 0, 2, 0, 2], [2, 1, 0, 0, 0]],
             [[0, 1, 1, 0, 1, 1, 0], [1, 0, 2, 1, 1, 1, 0]],
             [[0, 1, 2, 2, 0, 0, 0, 1, 2, 2, 0, 1], [0, 0, 2, 0, 2, 2, 0, 2, 2, 2, 0, 0]],
         ],
     )
-    def test_sample_order_does_not_decide_nearly_symmetric_ties(self, labels):
+    def test_sample_order_does_not_decide_ties_among_symmetric_rows(self, labels):
         labels = np.array(labels)
         rng = np.random.default_rng(0)
         expected = cophenetic_correlation(consensus_matrix(labels))
@@ -375,6 +382,21 @@ class TestTree:
         tree = consensus_tree(np.ones((n_samples, n_samples)), 2)
         assert tree.linkage.shape == (0, 4)
         assert tree.labels.tolist() == tree.order.tolist() == [0] * n_samples
+
+    def test_rows_with_the_same_signature_are_compared(self, monkeypatch):
+        monkeypatch.setattr(consensus, "_random_coefficients", np.ones)
+        C = consensus_matrix(np.array([[0, 1, 2, 2], [0, 1, 2, 2]]))
+        C[0, 1] = C[1, 0] = 1.0
+        assert consensus_tree(C, 2).labels.tolist() == [0, 0, 1, 1]
+        assert consensus_tree(C, 4).labels.tolist() == [0, 0, 1, 1]
+        assert cophenetic_correlation(C) == 1.0
+
+    @pytest.mark.parametrize("value", [0.3, np.nan])
+    def test_not_a_consensus_matrix(self, value):
+        C = np.eye(4)
+        C[1, 2] = value
+        with pytest.raises(ValueError, match="symmetric and without NaN"):
+            consensus_tree(C, 2)
 
     def test_the_input_is_left_alone(self):
         C = tie_free_consensus(np.random.default_rng(0), 6)

@@ -106,6 +106,16 @@ class TestClusters:
         np.testing.assert_array_equal(np.sort(clusters.labels), np.tile(np.arange(rank), (5, 1)))
         np.testing.assert_array_equal(clusters.labels[2], np.arange(rank))
 
+    def test_clusters_are_named_by_the_start_run_even_where_it_moved(self):
+        # Found by search: in the iteration the start run goes to clusters 0, 3, 1, 2, 4.
+        W = np.random.default_rng(2).random((456, 4, 3, 5))[455] ** 3
+        clusters = cluster_components(W, 0)
+        np.testing.assert_array_equal(clusters.labels[0], np.arange(5))
+        for r in range(4):
+            np.testing.assert_array_equal(
+                clusters.labels[r], match_components(W[r], clusters.centres)
+            )
+
     def test_two_like_components_of_a_run_are_kept_apart(self):
         W = np.array(
             [[[1, 0], [0, 1], [0, 0]], [[1, 1], [0, 0.1], [0, 0]], [[0, 1], [1, 0], [0, 0]]],
@@ -165,6 +175,10 @@ class TestClusters:
         W[1, :, 2] = 0.0
         stability = component_stability(cluster_components(W))
         np.testing.assert_allclose(stability.matched_cosine, [1, 1, 1 / 3], rtol=1e-12)
+        # The zero component is at distance 1 of everything, the other two at 1/2 of their own.
+        np.testing.assert_allclose(
+            stability.silhouette, [1, 1, (1 / 2 + 0 + 1 / 2) / 3], atol=1e-12
+        )
 
     def test_fast_at_full_size(self):
         W, _ = noisy_runs(np.random.default_rng(3), 50, 5000, 8)
@@ -282,8 +296,10 @@ class TestAmari:
         assert amari_distance(A, 3 * A[:, [2, 0, 3, 1]]) == pytest.approx(0.0, abs=1e-12)
 
     @pytest.mark.parametrize("level", [0.0, 0.1, 1e300])
-    def test_a_constant_component_correlates_with_nothing(self, level):
-        A = np.full((9, 1), level)
-        B = np.random.default_rng(0).random((9, 1))
+    @pytest.mark.parametrize("n_features", [1, 9, 11, 23, 1000])
+    def test_a_constant_component_correlates_with_nothing(self, level, n_features):
+        A = np.full((n_features, 1), level)
+        B = np.random.default_rng(0).random((n_features, 1))
         assert amari_distance(A, B) == 1.0
         assert amari_instability(np.stack([A, B])) == 1.0
+        assert amari_distance(A, A) == 1.0

@@ -5,14 +5,16 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-# The folder above the workflow holds the library where it is not installed.
-sys.path.insert(0, str(Path(workflow.basedir).parent))
+# The folder above the workflow holds the library where it is not installed; jobs search where this process does.
+LIBRARY = Path(str(workflow.current_basedir)).parents[1]
+if (LIBRARY / "nmfcore").is_dir() and str(LIBRARY) not in sys.path:
+    sys.path.insert(0, str(LIBRARY))
 
 from nmfcore.adapters import stages, store
 from nmfcore.adapters.config import load_config
 from nmfcore.adapters.figures import figure_names
 from nmfcore.batches import plan_batches
-from nmfcore.errors import ConfigError
+from nmfcore.errors import ConfigError, InputError
 
 try:
     config.update(
@@ -24,6 +26,7 @@ except ConfigError as error:
 RESULTS_ROOT = "results"
 RESULTS = f"{RESULTS_ROOT}/{config['name']}"
 MATRIX = f"{RESULTS}/prepared/matrix.npz"
+ANNOTATIONS = f"{RESULTS}/prepared/annotations.json"
 RECOMMENDATION = f"{RESULTS}/selection/recommendation.json"
 RANKS = config["ranks"]
 
@@ -32,6 +35,32 @@ wildcard_constraints:
     rank=r"\d+",
     first=r"\d+",
     last=r"\d+",
+
+
+def refuse_missing_inputs():
+    """Say in words which input file is missing, before Snakemake does in its own.
+
+    Who imports this workflow may make the input by a rule that is not known here.
+    """
+    if Path(workflow.main_snakefile).resolve().parent not in (
+        LIBRARY,
+        LIBRARY / "workflow",
+    ):
+        return
+    paths = (
+        config["input"][key]
+        for key in ("path", "feature_ids", "sample_ids", "annotations")
+    )
+    for path in filter(None, paths):
+        if not Path(path).is_file() and not any(
+            made.is_producer(path) for made in workflow.rules
+        ):
+            from nmfcore.adapters.readers.files import find
+
+            try:
+                find(path)
+            except InputError as error:
+                raise WorkflowError(f"input: {error}")
 
 
 def planned_batches(rank):
@@ -54,13 +83,34 @@ def run_files(rank):
 BATCHES = {rank: planned_batches(rank) for rank in RANKS}
 
 
+def caption_file(name):
+    """File for the caption of a figure, or of the report: its words depend on the decision."""
+    return f"{RESULTS}/figures/captions/{name}.rst"
+
+
 def all_targets():
-    """What a finished sweep consists of."""
+    """What a finished sweep consists of: every result file, so that a lost one is made anew."""
     targets = [
+        MATRIX,
+        f"{RESULTS}/prepared/matrix.json",
+        ANNOTATIONS,
+        f"{RESULTS}/selection/criteria.tsv",
         RECOMMENDATION,
-        f"{RESULTS}/solution/solution.json",
+        *(f"{RESULTS}/solution/{name}" for name in ("W.tsv", "H.tsv", "solution.json")),
+        *(
+            f"{RESULTS}/figures/{name}.{kind}"
+            for name in figure_names(RANKS)
+            for kind in ("svg", "png")
+        ),
         f"{RESULTS}/report.html",
     ]
+    parts = ["consensus.npz", "summary.json"]
+    if config["validate"]["cross_validation"]:
+        parts.append("cross_validation.json")
+    for rank in RANKS:
+        for npz in run_files(rank):
+            targets += [npz, npz.removesuffix("npz") + "tsv"]
+        targets += [f"{RESULTS}/ranks/rank-{rank}/{part}" for part in parts]
     if config["tracking"]["enabled"]:
         targets += track_markers() + [f"{RESULTS}/tracking/sweep.json"]
     return targets

@@ -1,7 +1,9 @@
-"""The input, read and checked in one job before anything fans out.
+"""The input, read and checked before anything fans out.
 
-Needs the files that `input` of the configuration names; makes prepared/matrix.npz and .json.
+Needs the files that `input` of the configuration names; makes prepared/matrix.npz, matrix.json and annotations.json.
 """
+
+refuse_missing_inputs()
 
 
 rule prepare:
@@ -12,14 +14,36 @@ rule prepare:
             for path in (config["input"]["feature_ids"], config["input"]["sample_ids"])
             if path
         ],
-        annotations=[local(path) for path in [config["input"]["annotations"]] if path],
     output:
         npz=MATRIX,
         json=f"{RESULTS}/prepared/matrix.json",
     log:
         f"{RESULTS}/logs/prepare.log",
     params:
-        source=config["input"],
+        source=stages.matrix_settings(config),
+        # Checked here too, before anything fans out. As it depends on `input`, it is no reason to run again.
+        annotations=lambda wildcards, input: config["input"]["annotations"],
         code=stages.CODE["prepare"],
     script:
         "../scripts/prepare.py"
+
+
+# Apart from the matrix, so that other annotations repeat no fit.
+rule annotate:
+    input:
+        matrix=MATRIX,
+        matrix_json=f"{RESULTS}/prepared/matrix.json",
+        annotations=(
+            local(config["input"]["annotations"])
+            if config["input"]["annotations"]
+            else []
+        ),
+    output:
+        json=ANNOTATIONS,
+    log:
+        f"{RESULTS}/logs/annotate.log",
+    priority: 1
+    params:
+        code=stages.CODE["annotate"],
+    script:
+        "../scripts/annotate.py"

@@ -1,4 +1,4 @@
-"""Figures and the self-contained report."""
+"""Figures, the self-contained report, and the captions that `snakemake --report` shows beside them."""
 
 
 rule report:
@@ -7,27 +7,29 @@ rule report:
         criteria=f"{RESULTS}/selection/criteria.tsv",
         solution=f"{RESULTS}/solution/solution.json",
         matrix_json=f"{RESULTS}/prepared/matrix.json",
+        annotations=ANNOTATIONS,
         consensus=expand(f"{RESULTS}/ranks/rank-{{rank}}/consensus.npz", rank=RANKS),
     output:
         html=report(
             f"{RESULTS}/report.html",
-            caption=f"{Path.cwd()}/{RESULTS}/figures/captions/report.rst",
+            caption=f"{Path.cwd()}/{caption_file('report')}",
             category="Answer",
         ),
         figures=[
             report(
                 f"{RESULTS}/figures/{figure}.svg",
-                caption=f"{Path.cwd()}/{RESULTS}/figures/captions/{figure}.rst",
+                caption=f"{Path.cwd()}/{caption_file(figure)}",
                 category="Evidence",
                 labels={"figure": figure.replace("_", " ")},
             )
             for figure in figure_names(RANKS)
         ],
         png=[f"{RESULTS}/figures/{figure}.png" for figure in figure_names(RANKS)],
+        captions=[caption_file(name) for name in ("report", *figure_names(RANKS))],
     log:
         f"{RESULTS}/logs/report.log",
     params:
-        folder=RESULTS,
+        folder=lambda wildcards, output: str(Path(output.html).parent),
         code=stages.CODE["report"],
     script:
         "../scripts/report.py"

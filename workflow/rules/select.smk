@@ -10,7 +10,7 @@ rule select:
     log:
         f"{RESULTS}/logs/select.log",
     params:
-        config={key: config[key] for key in sorted(config)},
+        settings=stages.sweep_settings(config),
         code=stages.CODE["select"],
     script:
         "../scripts/select.py"

@@ -8,6 +8,8 @@ if config["tracking"]["enabled"]:
     }
 
     rule track_store:
+        input:
+            matrix=MATRIX,  # nothing is created for a matrix that cannot be used
         output:
             marker=f"{RESULTS}/tracking/store.json",
         log:
@@ -42,6 +44,6 @@ if config["tracking"]["enabled"]:
             f"{RESULTS}/logs/track/sweep.log",
         params:
             tracking=TRACKING,
-            folder=RESULTS,
+            folder=lambda wildcards, input: str(Path(input.report).parent),
         script:
             "../scripts/track_sweep.py"

@@ -1,3 +1,4 @@
+from nmfcore.adapters.captions import write_captions
 from nmfcore.adapters.figures import draw_all
 from nmfcore.adapters.report import write_report
 from nmfcore.adapters.stages import told
@@ -7,3 +8,4 @@ with told(snakemake.log[0]):
     folder = SweepFolder(snakemake.params.folder)
     draw_all(folder)
     write_report(folder)
+    write_captions(folder, list(snakemake.output.captions))

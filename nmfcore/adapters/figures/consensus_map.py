@@ -180,7 +180,7 @@ def consensus_heatmap(
     order = _complete(np.asarray(order, dtype=np.intp), n)
     strips = _strips(labels, annotations)
     names = [short(sample, 22) for sample in sample_ids] if n <= _MOST_NAMES else []
-    margin = 5 + 1.3 * max(len(short(name)) for name in (*names, *(strip.name for strip in strips)))
+    margin = 5 + 1.3 * max(map(len, (*names, *(short(strip.name, 20) for strip in strips))))
     top = 23.0 + 4.2 * len(strips)
     figure = new_figure(3 + _MAP + margin + 30, top + _MAP + 5)
     write(figure, 3, 2.5, _title(rank, cophenetic_correlation), fontweight="bold")
@@ -243,7 +243,7 @@ def _draw_strips(axes: Axes, strips: Sequence[_Strip], order: NDArray[np.intp]) 
             extent=(0, n, i + 0.86, i),
             aspect="auto",
         )
-        axes.text(1.012 * n, i + 0.43, short(strip.name), va="center", fontsize=6.5)
+        axes.text(1.012 * n, i + 0.43, short(strip.name, 20), va="center", fontsize=6.5)
     axes.set(xlim=(0, n), ylim=(len(strips), 0))
     axes.set_axis_off()
     _number_segments(axes, strips[0], order)
@@ -282,18 +282,21 @@ def _draw_tree(axes: Axes, linkage: NDArray[np.floating], order: NDArray[np.intp
 def _branches(linkage: NDArray[np.floating], leaves: NDArray[np.intp]) -> NDArray[np.float64]:
     """Return the corners of the Π of each merge, (n_merges, 4, 2); leaves are 1 apart."""
     n = len(leaves)
-    position, height = np.zeros(2 * n - 1), np.zeros(2 * n - 1)
-    position[:n] = np.argsort(leaves) + 0.5  # leaf i is the i-th of the sorted samples
+    size = np.append(np.ones(n), linkage[:, 3])
+    centre, height = np.zeros(2 * n - 1), np.zeros(2 * n - 1)
+    centre[:n] = np.argsort(leaves) + 0.5  # leaf i is the i-th of the sorted samples
     corners = np.empty((n - 1, 4, 2))
     for i, (left, right, top, _) in enumerate(linkage):
         a, b = int(left), int(right)
         corners[i] = (
-            (position[a], height[a]),
-            (position[a], top),
-            (position[b], top),
-            (position[b], height[b]),
+            (centre[a], height[a]),
+            (centre[a], top),
+            (centre[b], top),
+            (centre[b], height[b]),
         )
-        position[n + i], height[n + i] = (position[a] + position[b]) / 2, top
+        # The middle of all leaves, not of the two branches: chains of equal samples stay in place.
+        centre[n + i] = (size[a] * centre[a] + size[b] * centre[b]) / (size[a] + size[b])
+        height[n + i] = top
     return corners
 
 
@@ -307,7 +310,7 @@ def _draw_legends(
     runs = "runs" if n_runs is None else f"{n_runs} runs"
     top = _bar(figure, left, 8, f"share of {runs}\nwith both samples\nin one cluster", image, 3)
     for strip in strips:
-        title = short(strip.name, 24)
+        title = short(strip.name, 18)
         if strip.gradient is not None:
             top = _bar(figure, left, top, title, ScalarMappable(strip.gradient, GRADIENT), 1)
             title = ""

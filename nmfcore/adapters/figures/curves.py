@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,7 +46,6 @@ class _Panel:
     curves: tuple[_Curve, ...]
     smallest_span: float
     at_most: float = np.inf
-    legend: Literal["upper left", "lower left"] = "upper left"
 
 
 _MAIN = {"color": BEST, "marker": "o", "ls": "-"}
@@ -81,7 +80,6 @@ _SURVEY = (
         ),
         0.2,
         1,
-        "lower left",
     ),
     _Panel("Held-out error ± 1 SE ↓", (_HELD_OUT,), 0.05),
     _Panel("Explained variance", (_Curve("explained_variance", "", _MAIN),), 0.1, 1),
@@ -151,7 +149,7 @@ def _clip_explosion(axes: Axes, criteria: pd.DataFrame) -> None:
     fits = _values(criteria, "reconstruction_error_median")
     if not np.isfinite(held_out).any():
         return
-    ceiling = 1.25 * np.nanmax([np.nanmin(held_out), held_out[0], *fits])
+    ceiling = 2 * np.nanmax([np.nanmin(held_out), held_out[0], *fits])
     beyond = held_out > ceiling
     if beyond.any():
         axes.set_ylim(top=ceiling)
@@ -182,7 +180,7 @@ def rank_survey(criteria: pd.DataFrame, recommended_rank: int | None = None) -> 
     Figure
         Arrows in the titles tell which direction is better.
     """
-    columns, left, gap, width, height = 4, 9.0, 8.5, 35.5, 31.0
+    columns, left, gap, width, height = 4, 10.0, 9.0, 34.5, 31.0
     rows = -(-len(_SURVEY) // columns)
     figure = new_figure(DOUBLE_COLUMN, 8 + rows * (height + 12))
     for i, panel in enumerate(_SURVEY):
@@ -217,7 +215,7 @@ def _draw_panel(axes: Axes, criteria: pd.DataFrame, panel: _Panel) -> None:
         _draw(axes, criteria, curve)
     _widen(axes, panel)
     if len(panel.curves) > 1:
-        axes.legend(loc=panel.legend, handlelength=2.2, borderaxespad=0.6)
+        _legend_in_headroom(axes)
 
 
 def _widen(axes: Axes, panel: _Panel) -> None:
@@ -229,3 +227,12 @@ def _widen(axes: Axes, panel: _Panel) -> None:
         over = max(0.0, high - panel.at_most - 0.06 * panel.smallest_span)
         low, high = low - over, high - over
     axes.set_ylim(low, high)
+
+
+def _legend_in_headroom(axes: Axes) -> None:
+    """Make room above the curves for the legend, where there are no ticks either."""
+    low, high = axes.get_ylim()
+    ticks = [tick for tick in axes.get_yticks() if low <= tick <= high]
+    axes.set_yticks(ticks)
+    axes.set_ylim(low, high + 0.2 * (high - low))
+    axes.legend(loc="upper left", ncols=2, handlelength=2.2, columnspacing=1.2, borderaxespad=0.3)

@@ -43,7 +43,7 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
         # An id in a script that the font lacks is drawn as a box; that is no reason to fail.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         store.write_bytes(svg, _rendered(figure, "svg", metadata={"Date": None}))
-        store.write_bytes(png, _rendered(figure, "png", pil_kwargs={"compress_level": 4}))
+        store.write_bytes(png, _rendered(figure, "png", pil_kwargs={"compress_level": 1}))
     return svg, png
 
 
@@ -140,7 +140,6 @@ def _consensus(folder: store.SweepFolder, rank: int) -> Figure:
         shown = np.sort(order)
         order = np.searchsorted(shown, order)
         arrays["consensus"] = consensus_matrix(arrays["run_labels"][:, shown])
-    annotations = (folder.matrix_info["annotations"] or {"columns": {}})["columns"]
     cophenetic = line["cophenetic_correlation"]
     return consensus_heatmap(
         arrays["consensus"],
@@ -151,7 +150,7 @@ def _consensus(folder: store.SweepFolder, rank: int) -> Figure:
         rank,
         None if pd.isna(cophenetic) else float(cophenetic),
         len(arrays["run_seeds"]),
-        {name: [values[i] for i in shown] for name, values in annotations.items()},
+        {name: [values[i] for i in shown] for name, values in folder.annotations.items()},
     )
 
 

@@ -148,8 +148,7 @@ def error_histories(traces: Mapping[int, NDArray[np.float64]]) -> Figure:
     rows = -(-len(traces) // columns)
     width = (DOUBLE_COLUMN - left - 2 - 3 * gap) / 4
     figure = new_figure(
-        left + columns * (width + gap) - gap + 2 if columns > 2 else SINGLE_COLUMN,
-        11 + rows * (height + 10),
+        max(SINGLE_COLUMN, left + columns * (width + gap) - gap + 2), 14 + rows * (height + 10)
     )
     _explain_colours(figure, 4 + rows * (height + 10))
     longest = max(trace.shape[1] for trace in traces.values())
@@ -176,7 +175,7 @@ def _explain_colours(figure: Figure, top: float) -> None:
             Line2D([], [], color=BEST, label="ends within 0.1 % of the best (dotted)"),
             Line2D([], [], color=HELD_OUT, label="ends in a poorer local minimum"),
         ],
-        ncols=2 if width > SINGLE_COLUMN else 1,
+        ncols=2 if width > 110 else 1,
         loc="upper right",
         bbox_to_anchor=(1 - 2 / width, 1 - (top + 2) / height),
     )

@@ -24,6 +24,8 @@ PNG_DPI = 250
 
 # The palette of Okabe & Ito (2008), neighbours far apart, without its yellow (too pale on white).
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# For many clusters, which carry their number besides: colours of Paul Tol that these leave free.
+CLUSTERS = (*OKABE_ITO, "#882255", "#999933", "#888888", "#6699CC", "#661100", "#44AA99", "#332288")
 # Paul Tol's muted, bright and vibrant schemes, for annotations beside clusters.
 TOL_MUTED = (
     "#332288",
@@ -148,7 +150,7 @@ def note(message: str) -> Figure:
 def rank_axis(axes: Axes, ranks: ArrayLike) -> None:
     """Make the x axis one of ranks: integer ticks at the ranks that were tried."""
     tried = np.asarray(ranks, dtype=int)
-    step = math.ceil(len(tried) / 12)
+    step = math.ceil(len(tried) / (12 if tried.max() < 10 else 8))
     axes.set_xticks(tried[::step], [str(rank) for rank in tried[::step]])
     axes.set_xlim(tried.min() - 0.6, tried.max() + 0.6)
 
@@ -173,7 +175,7 @@ def short(name: object, length: int = 26) -> str:
     return text if len(text) <= length else f"{text[:head]}…{text[head + 1 - length :]}"
 
 
-def category_colours(count: int, palette: Sequence[str] = OKABE_ITO) -> list[str]:
+def category_colours(count: int, palette: Sequence[str] = CLUSTERS) -> list[str]:
     """Return one colour a category; past the palette's length evenly spaced in viridis."""
     if count <= len(palette):
         return list(palette[:count])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -293,10 +294,11 @@ def later_command(
     sweep_name: str, uri: str | None, experiment: str | None, results_root: str | Path
 ) -> str:
     """Command that publishes what is pending; a password in the address has to be filled in."""
-    options = [f" --uri {redact(uri)}" if uri else ""]
-    options.append(f" --experiment '{experiment}'" if experiment else "")
-    folder = Path(results_root) / sweep_name
-    return f"python -m nmfcore.adapters.tracking publish {folder}{''.join(options)}"
+    words = ["python", "-m", "nmfcore.adapters.tracking", "publish"]
+    words.append(str(Path(results_root) / sweep_name))
+    words += ["--uri", redact(uri)] if uri else []
+    words += ["--experiment", experiment] if experiment else []
+    return shlex.join(words)
 
 
 def _marked(report: PublishReport, marker: str | Path, later: str | None) -> PublishReport:

@@ -1,0 +1,53 @@
+"""Captions of the figures for `snakemake --report`: what is shown, and what was decided."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nmfcore.adapters import store
+
+_CONSENSUS = "consensus-rank-"
+
+_SHOWS = {
+    "report": "The whole answer on one page: decision, evidence, solution, and how it was made.",
+    "reconstruction_curve": "Relative error of the fits and of hidden cells over the ranks.",
+    "rank_survey": "Every criterion over the ranks.",
+    "error_by_seed": "Relative error of every run, with the spread over the seeds.",
+    "error_histories": "How far each run is above the best loss of its rank, over the iterations.",
+    "components": "The components of the stable solution, in features and in samples.",
+}
+
+
+def write_captions(folder: store.SweepFolder, files: list[str]) -> None:
+    """Write captions in reStructuredText.
+
+    Parameters
+    ----------
+    folder : SweepFolder
+    files : list of path
+        To write; the name of each, without suffix, is that of its figure, or 'report'.
+    """
+    for file in files:
+        store.write_bytes(file, caption(folder, Path(file).stem).encode())
+
+
+def caption(folder: store.SweepFolder, name: str) -> str:
+    """Return the caption of a figure, or of the report.
+
+    Parameters
+    ----------
+    folder : SweepFolder
+    name : str
+        One of `figure_names`, or 'report'.
+    """
+    answer = folder.recommendation
+    decision = f"**{answer['headline']}** Confidence: {answer['confidence']}."
+    if name.startswith(_CONSENSUS):
+        rank = int(name.removeprefix(_CONSENSUS))
+        shows = f"How often two samples share a cluster over the runs of rank {rank}."
+        if rank == answer["recommended_rank"]:
+            shows += " This is the recommended rank."
+    else:
+        shows = _SHOWS[name]
+    reasons = answer["reasons"] if name == "report" else []
+    return "\n\n".join([decision, shows, *reasons]) + "\n"

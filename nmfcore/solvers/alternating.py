@@ -1,0 +1,185 @@
+"""The iteration that all losses share: improve W, improve H, extrapolate, restart.
+
+Each half-step improves one factor with the other fixed. Between half-steps the factors are extrapolated (Ang &
+Gillis 2019); where that raised the objective, the step is taken back and followed by a plain one, which cannot raise
+it. Runs leave the batch as they converge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmfcore.solvers.kernels import extrapolate
+
+Floats = NDArray[np.floating]
+
+WINDOW = 5
+"""Iterations over which the decrease of the objective is judged."""
+
+_FIRST_STEP, _GROWTH, _CAP_GROWTH, _SHRINK = 0.5, 1.05, 1.01, 1.5  # Ang & Gillis 2019, section 3
+
+
+class Updates(Protocol):
+    """Half-steps of a loss for a batch: `W` is (n_runs, rank, n_features), `H` (n_runs, rank, n_samples)."""
+
+    keep: float
+    """Share of an entry that extrapolation leaves at least; above 0 where a cell with WH = 0 costs infinitely much."""
+    resolution: float
+    """What rounding alone moves the measured objective by: below it no decrease can be seen."""
+
+    def improve_W(self, W: Floats, H: Floats, out: Floats) -> None:
+        """Write a better W to `out`, H being fixed."""
+        ...
+
+    def improve_H(self, W: Floats, H: Floats, out: Floats) -> NDArray[np.float64]:
+        """Write a better H to `out`, W being fixed; return the objective of every run at (W, out)."""
+        ...
+
+    def gradients(self, W: Floats, H: Floats) -> tuple[Floats, Floats]:
+        """Gradients of the objective with respect to W and H."""
+        ...
+
+
+@dataclass(frozen=True)
+class Iterated:
+    """Factors at the end of an iteration and how they got there.
+
+    Attributes
+    ----------
+    W : (n_runs, rank, n_features) ndarray
+    H : (n_runs, rank, n_samples) ndarray
+    trace : (n_runs, n_iterations) ndarray of float64
+        Objective after each iteration; NaN past a run's end. Its last entry is that of (W, H).
+    n_iter : (n_runs,) ndarray of int
+    converged : (n_runs,) ndarray of bool
+    """
+
+    W: Floats
+    H: Floats
+    trace: NDArray[np.float64]
+    n_iter: NDArray[np.int64]
+    converged: NDArray[np.bool_]
+
+
+def iterate(
+    updates: Updates, W: Floats, H: Floats, max_iter: int | NDArray[np.int64], tol: float
+) -> Iterated:
+    """Iterate until the objective of each run falls by less than `tol` of itself in `WINDOW` iterations.
+
+    Parameters
+    ----------
+    updates : Updates
+    W, H : (n_runs, rank, n_features), (n_runs, rank, n_samples) ndarray
+        Starts; not changed.
+    max_iter : int or (n_runs,) ndarray of int
+        Of every run, or of each.
+    tol : float
+    """
+    n_runs = len(W)
+    budget = np.broadcast_to(max_iter, n_runs)
+    final_W, final_H = np.array(W), np.array(H)
+    trace = np.full((n_runs, int(budget.max())), np.nan)
+    n_iter = np.zeros(n_runs, np.int64)
+    converged = np.zeros(n_runs, bool)
+    batch = _Batch(final_W.copy(), final_H.copy())
+    active = np.arange(n_runs)
+    for iteration in range(trace.shape[1]):
+        trace[active, iteration] = objective = batch.advance(updates)
+        finite = np.isfinite(objective)
+        stopped = ~finite
+        if iteration >= WINDOW:
+            decrease = trace[active, iteration - WINDOW] - objective
+            stopped |= decrease <= np.maximum(tol * objective, updates.resolution)
+        leaving = stopped | (iteration + 1 >= budget[active])
+        if leaving.any():
+            runs = active[leaving]
+            final_W[runs], final_H[runs] = batch.W[leaving], batch.H[leaving]
+            n_iter[runs] = iteration + 1
+            converged[runs] = (stopped & finite)[leaving]
+            active = active[~leaving]
+            if not active.size:
+                break
+            batch.keep(~leaving)
+    return Iterated(final_W, final_H, trace[:, : int(n_iter.max())], n_iter, converged)
+
+
+def iterate_H(updates: Updates, W: Floats, H: Floats, max_iter: int, tol: float) -> Iterated:
+    """Like `iterate` for a batch of one with W fixed."""
+    current = np.array(H)
+    trace: list[float] = []
+    converged = False
+    while len(trace) < max_iter and not converged:
+        better = np.empty_like(current)
+        objective = float(updates.improve_H(W, current, better)[0])
+        current = better
+        trace.append(objective)
+        if not np.isfinite(objective):
+            break
+        if len(trace) > WINDOW:
+            decrease = trace[-1 - WINDOW] - objective
+            converged = decrease <= max(tol * objective, updates.resolution)
+    return Iterated(W, current, np.array([trace]), np.array([len(trace)]), np.array([converged]))
+
+
+def kkt_residual(updates: Updates, W: Floats, H: Floats) -> NDArray[np.float64]:
+    """√(‖min(W, ∇_W)‖² + ‖min(H, ∇_H)‖²) of norm-balanced factors: 0 at a stationary point."""
+    norms = [np.sqrt(np.einsum("skn,skn->sk", f, f, dtype=np.float64)) for f in (W, H)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        balance = np.sqrt(norms[1] / norms[0])
+    balance = np.where(np.isfinite(balance) & (balance > 0), balance, 1).astype(W.dtype)[..., None]
+    factors = W * balance, H / balance
+    slack = [np.minimum(f, g) for f, g in zip(factors, updates.gradients(*factors), strict=True)]
+    squares = [np.einsum("skn,skn->s", f, f, dtype=np.float64) for f in slack]
+    return np.asarray(np.sqrt(squares[0] + squares[1]))
+
+
+class _Batch:
+    """The runs still iterating: accepted factors, what the half-steps gave last, what lies ahead of it."""
+
+    def __init__(self, W: Floats, H: Floats) -> None:
+        n_runs = len(W)
+        self.W, self.H = W, H  # accepted: `best` is measured here
+        self.swept_W, self.swept_H = W.copy(), H.copy()
+        self.ahead_H = H.copy()
+        self.new_W, self.ahead_W, self.new_H = np.empty_like(W), np.empty_like(W), np.empty_like(H)
+        self.best = np.full(n_runs, np.inf)
+        self.step = np.full(n_runs, _FIRST_STEP)
+        self.cap = np.ones(n_runs)
+        self.plain = np.ones(n_runs, bool)  # the next step is not extrapolated
+
+    def keep(self, kept: NDArray[np.bool_]) -> None:
+        """Go on with some of the runs."""
+        for name, value in vars(self).items():
+            setattr(self, name, value[kept])
+
+    def advance(self, updates: Updates) -> NDArray[np.float64]:
+        """One iteration; returns the objective of the accepted factors."""
+        step = np.where(self.plain, 0, self.step).astype(self.W.dtype)
+        updates.improve_W(self.W, self.ahead_H, self.new_W)
+        extrapolate(self.new_W, self.swept_W, step, updates.keep, self.ahead_W)
+        objective = updates.improve_H(self.ahead_W, self.ahead_H, self.new_H)
+        worse = ~(objective <= self.best) & ~self.plain
+        extrapolate(self.new_H, self.swept_H, step, updates.keep, self.ahead_H)
+        self.W, self.ahead_W = self.ahead_W, self.W
+        self.swept_W, self.new_W = self.new_W, self.swept_W
+        self.swept_H, self.new_H = self.new_H, self.swept_H
+        if worse.any():
+            self.W[worse] = self.swept_W[worse] = self.ahead_W[worse]
+            self.swept_H[worse] = self.ahead_H[worse] = self.H[worse]
+        np.copyto(self.H, self.swept_H)
+        # Where rounding says that a plain step raised the objective, it did not.
+        self.best = np.where(np.isinf(self.best), objective, np.fmin(objective, self.best))
+        self._adapt(worse)
+        return self.best.copy()
+
+    def _adapt(self, worse: NDArray[np.bool_]) -> None:
+        self.cap[worse] = self.step[worse]
+        self.step[worse] /= _SHRINK
+        growing = ~worse & ~self.plain
+        self.step[growing] = np.minimum(self.cap, _GROWTH * self.step)[growing]
+        self.cap[growing] = np.minimum(1, _CAP_GROWTH * self.cap)[growing]
+        self.plain = worse

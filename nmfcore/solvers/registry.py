@@ -1,0 +1,217 @@
+"""The solvers: what each can take, and how it solves a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nmfcore.divergence import sum_of_squares
+from nmfcore.errors import InputError
+from nmfcore.problem import Problem
+from nmfcore.solvers.alternating import Iterated, Updates, iterate
+from nmfcore.solvers.hals import HalsUpdates
+from nmfcore.solvers.hidden import HiddenCells
+from nmfcore.solvers.kullback_leibler import KullbackLeiblerUpdates
+from nmfcore.solvers.multiplicative import MultiplicativeUpdates
+from nmfcore.solvers.products import DenseProducts, SparseProducts, compress
+
+Floats = NDArray[np.floating]
+
+COMPRESSION_GAIN = 4
+"""Compress where a product gets this many times cheaper."""
+
+
+class Solver(Protocol):
+    """A way to minimise some losses."""
+
+    name: str
+
+    def refusal(self, problem: Problem) -> str | None:
+        """Why this solver cannot take the problem; None if it can."""
+        ...
+
+    def updates(self, problem: Problem) -> Updates:
+        """Half-steps for the problem."""
+        ...
+
+    def solve(self, problem: Problem, W: Floats, H: Floats, max_iter: int, tol: float) -> Solved:
+        """Solve a batch from its starts."""
+        ...
+
+
+@dataclass(frozen=True)
+class Solved:
+    """End of a batch, at the scale of the problem.
+
+    Attributes
+    ----------
+    W : (n_runs, rank, n_features) ndarray
+        Bases, transposed.
+    H : (n_runs, rank, n_samples) ndarray
+    trace : (n_runs, n_iterations) ndarray of float64
+        Objective at each iteration; NaN past a run's end. The iterations on a compressed matrix, where there are any,
+        come first and estimate it.
+    n_iter : (n_runs,) ndarray of int
+    converged : (n_runs,) ndarray of bool
+    description : str
+        The solver and what it chose, for the record.
+    """
+
+    W: Floats
+    H: Floats
+    trace: NDArray[np.float64]
+    n_iter: NDArray[np.int64]
+    converged: NDArray[np.bool_]
+    description: str
+
+
+class Hals:
+    """Frobenius: hierarchical alternating least squares; compress, iterate, polish.
+
+    Where V is large in both dimensions, most iterations run on V ≈ Q B; the last ones always run on V, so the answer
+    is a stationary point of the problem itself.
+    """
+
+    name = "hals"
+
+    def refusal(self, problem: Problem) -> str | None:
+        """See `Solver`."""
+        return None if problem.beta == 2 else "it minimises the Frobenius loss only"
+
+    def updates(self, problem: Problem) -> Updates:
+        """See `Solver`."""
+        V = problem.V
+        products = SparseProducts(V) if problem.is_sparse else DenseProducts(V)
+        if problem.weights is not None:
+            # V holds w∘v; the loss needs Σ w v².
+            products.squared_norm = sum_of_squares(problem.exact, problem.weights)
+        hidden = None if problem.lack is None else HiddenCells(problem.lack)
+        return HalsUpdates(products, hidden, problem.penalties)
+
+    def solve(self, problem: Problem, W: Floats, H: Floats, max_iter: int, tol: float) -> Solved:
+        """See `Solver`."""
+        description = f"hals ({'sparse' if problem.is_sparse else 'dense'}"
+        width = compression_width(problem, W.shape[1])
+        rough, remaining = None, np.full(len(W), max_iter)
+        if width and max_iter:
+            description += f", compressed to {width}"
+            squeezed = HalsUpdates(compress(problem.V, width), None, problem.penalties)
+            rough = iterate(squeezed, W, H, max(max_iter * 3 // 4, 1), tol)
+            W, H = rough.W, rough.H
+            remaining = np.maximum(max_iter - rough.n_iter, 1)
+        fine = iterate(self.updates(problem), W, H, remaining, tol)
+        return _solved(rough, fine, description + ")")
+
+
+class CoordinateDescent:
+    """Kullback–Leibler: coordinate descent, each step exact to second order."""
+
+    name = "cd"
+
+    def refusal(self, problem: Problem) -> str | None:
+        """See `Solver`."""
+        return None if problem.beta == 1 else "it minimises the Kullback–Leibler divergence only"
+
+    def updates(self, problem: Problem) -> Updates:
+        """See `Solver`."""
+        lack = problem.lack
+        if lack is None:
+            lack = sparse.csr_array(problem.shape, dtype=problem.dtype)
+        return KullbackLeiblerUpdates(problem.V, lack, problem.penalties)
+
+    def solve(self, problem: Problem, W: Floats, H: Floats, max_iter: int, tol: float) -> Solved:
+        """See `Solver`."""
+        fine = iterate(self.updates(problem), W, H, max_iter, tol)
+        return _solved(None, fine, f"cd ({'sparse' if problem.is_sparse else 'dense'})")
+
+
+class Multiplicative:
+    """Any β-divergence: multiplicative updates."""
+
+    name = "mu"
+
+    def refusal(self, problem: Problem) -> str | None:
+        """See `Solver`."""
+        if problem.is_sparse:
+            return "it needs V dense; solver 'cd' takes sparse V for kullback-leibler, 'hals' for frobenius"
+        return None
+
+    def updates(self, problem: Problem) -> Updates:
+        """See `Solver`."""
+        V = scaled_dense(problem)
+        weights = problem.weights
+        return MultiplicativeUpdates(
+            V,
+            problem.beta,
+            None if weights is None else weights.astype(V.dtype),
+            problem.penalties,
+        )
+
+    def solve(self, problem: Problem, W: Floats, H: Floats, max_iter: int, tol: float) -> Solved:
+        """See `Solver`."""
+        return _solved(None, iterate(self.updates(problem), W, H, max_iter, tol), "mu (dense)")
+
+
+SOLVERS: dict[str, Solver] = {s.name: s for s in (Hals(), CoordinateDescent(), Multiplicative())}
+
+
+def choose_solver(problem: Problem, solver: str = "auto") -> Solver:
+    """Solver by name, or the first that takes the problem.
+
+    Raises
+    ------
+    InputError
+        If the solver does not exist or does not take the problem, naming those that do.
+    """
+    able = [s for s in SOLVERS.values() if s.refusal(problem) is None]
+    if solver == "auto":
+        if not able:
+            why = "; ".join(f"{s.name}: {s.refusal(problem)}" for s in SOLVERS.values())
+            raise InputError(f"No solver takes the {problem.loss} loss with this matrix ({why}).")
+        return able[0]
+    if solver not in SOLVERS:
+        raise InputError(f"solver {solver!r} is not known; choose auto, {', '.join(SOLVERS)}.")
+    reason = SOLVERS[solver].refusal(problem)
+    if reason:
+        others = " or ".join(repr(s.name) for s in able) or "none"
+        raise InputError(
+            f"solver {solver!r} cannot take the {problem.loss} loss here: {reason}. Able: {others}."
+        )
+    return SOLVERS[solver]
+
+
+def compression_width(problem: Problem, rank: int) -> int:
+    """Rank of the compressed matrix, or 0 where compression gains too little or cells are hidden."""
+    n_features, n_samples = problem.shape
+    width = 2 * rank + 20
+    cost = problem.V.nnz * 4 if problem.is_sparse else n_features * n_samples
+    worthwhile = cost >= COMPRESSION_GAIN * width * (n_features + n_samples)
+    return width if worthwhile and problem.lack is None else 0
+
+
+def scaled_dense(problem: Problem) -> Floats:
+    """V without its weights, for solvers that weigh cell by cell."""
+    if problem.lack is None:
+        V: Floats = problem.V
+        return V
+    exact = problem.exact
+    full = exact.toarray() if sparse.issparse(exact) else exact
+    # Hidden cells hold 0, which an Itakura–Saito ratio cannot take; their weight is 0 whatever they hold.
+    hidden = problem.weights == 0
+    return np.where(hidden, 1.0, full).astype(problem.dtype)
+
+
+def _solved(rough: Iterated | None, fine: Iterated, description: str) -> Solved:
+    """Join the phases: each run's second trace follows its first without a gap."""
+    if rough is None:
+        return Solved(fine.W, fine.H, fine.trace, fine.n_iter, fine.converged, description)
+    n_rough, length = rough.n_iter, rough.trace.shape[1] + fine.trace.shape[1]
+    trace = np.full((len(fine.W), length), np.nan)
+    trace[:, : rough.trace.shape[1]] = rough.trace
+    for row, first, part in zip(trace, n_rough, fine.trace, strict=True):
+        row[first : first + len(part)] = part
+    return Solved(fine.W, fine.H, trace, n_rough + fine.n_iter, fine.converged, description)

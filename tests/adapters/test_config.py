@@ -1,0 +1,187 @@
+"""The configuration: complete, checked, and documented key by key."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import REPOSITORY
+
+from nmfcore.adapters.config import load_config
+from nmfcore.errors import ConfigError
+
+SCHEMA_FILE = REPOSITORY / "workflow/schemas/config.schema.yaml"
+SCHEMA = yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8"))
+README = REPOSITORY / "config/README.md"
+CONFIGS = [REPOSITORY / "config/config.yaml", *sorted(REPOSITORY.glob("config/examples/*.yaml"))]
+LEAST = {"name": "x", "input": {"path": "a.tsv"}}
+
+
+def load(**changes: Any) -> dict[str, Any]:
+    return load_config({**LEAST, **changes}, SCHEMA_FILE)
+
+
+def properties(
+    schema: dict[str, Any], where: str = ""
+) -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """Dotted key, its schema, and whether it must be given; at every level."""
+    for branch in (schema, *schema.get("oneOf", ())):
+        for key, part in branch.get("properties", {}).items():
+            yield f"{where}{key}", part, key in branch.get("required", ())
+            yield from properties(part, f"{where}{key}.")
+
+
+KEYS = list(properties(SCHEMA))
+
+
+# ---------------------------------------------------------------- the schema
+
+
+@pytest.mark.parametrize(("key", "schema", "required"), KEYS, ids=[key for key, *_ in KEYS])
+def test_every_key_is_described_and_has_a_default_or_must_be_given(
+    key: str, schema: dict[str, Any], required: bool
+) -> None:
+    assert re.match(r"\S.*[.)]$", schema["description"])
+    assert required != ("default" in schema)
+
+
+def test_no_object_takes_unknown_keys() -> None:
+    def objects(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for branch in (schema, *schema.get("oneOf", ())):
+            if branch.get("type") == "object":
+                yield branch
+            for part in branch.get("properties", {}).values():
+                yield from objects(part)
+
+    assert all(part["additionalProperties"] is False for part in objects(SCHEMA))
+
+
+def test_every_default_is_valid_and_loading_is_idempotent() -> None:
+    complete = load()
+    assert load_config(copy.deepcopy(complete), SCHEMA_FILE) == complete
+
+
+@pytest.mark.skipif(not README.exists(), reason="config/README.md is not written yet")
+def test_the_readme_explains_the_keys_of_the_schema_and_no_others() -> None:
+    explained = set(re.findall(r"^[|#*\- ]*`([\w.]+)`", README.read_text("utf-8"), re.MULTILINE))
+    known = {key for key, *_ in KEYS}
+    leaves = {key for key in known if not any(other.startswith(f"{key}.") for other in known)}
+    assert leaves - explained == set()
+    assert explained - known == set()
+
+
+@pytest.mark.parametrize("file", CONFIGS, ids=lambda path: path.stem)
+def test_the_configurations_in_the_repository_are_valid(file: Path) -> None:
+    config = load_config(yaml.safe_load(file.read_text(encoding="utf-8")), SCHEMA_FILE)
+    assert config["ranks"][0] == 1, "without rank 1 nobody can see that there is no structure"
+
+
+# ---------------------------------------------------------------- completing
+
+
+def test_what_is_left_out_or_blank_has_its_default() -> None:
+    complete = load(select=None, factorize={"tol": 1e-4}, seeds=None)
+    assert complete["ranks"] == list(range(1, 9))
+    assert complete["seeds"] == 50
+    assert complete["select"] == load()["select"]
+    assert complete["factorize"] == {**load()["factorize"], "tol": 1e-4}
+    assert complete["validate"]["cross_validation"]["folds"] == 10
+
+
+def test_null_means_without_where_the_schema_says_so() -> None:
+    assert load(validate={"cross_validation": None})["validate"]["cross_validation"] is None
+    # As `--config validate={cross_validation: null}` gives it.
+    assert load(validate={"cross_validation": "null"})["validate"]["cross_validation"] is None
+
+
+def test_the_given_configuration_is_not_changed() -> None:
+    given = {**LEAST, "ranks": ["3", "1"], "factorize": {"tol": "1e-4"}}
+    before = copy.deepcopy(given)
+    load_config(given, SCHEMA_FILE)
+    assert given == before
+
+
+@pytest.mark.parametrize(
+    ("given", "ranks"),
+    [
+        ({"min": 2, "max": 4}, [2, 3, 4]),
+        ({"max": 2}, [1, 2]),
+        ({"min": "2", "max": "3"}, [2, 3]),
+        ([5, 1, 3], [1, 3, 5]),
+        (["2", "1"], [1, 2]),
+    ],
+)
+def test_ranks_become_an_ascending_list(given: Any, ranks: list[int]) -> None:
+    assert load(ranks=given)["ranks"] == ranks
+
+
+@pytest.mark.parametrize("tol", ["1e-6", "1E-6", "0.000001", 1e-6])
+def test_numbers_that_yaml_takes_for_text_are_numbers(tol: Any) -> None:
+    assert load(factorize={"tol": tol})["factorize"]["tol"] == 1e-6
+
+
+def test_whole_numbers_stay_whole() -> None:
+    config = load(seeds=6.0)
+    assert config["seeds"] == 6
+    assert isinstance(config["seeds"], int)
+
+
+# ---------------------------------------------------------------- refusing
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sedes": 3}, "top level: unknown key 'sedes'; did you mean 'seeds'?"),
+        ({"zzz": 3}, "unknown key 'zzz'; known are name, input"),
+        ({"factorize": {"tolerance": 1}}, "factorize: unknown key 'tolerance'"),
+        ({"input": {"pth": "x"}}, "input: unknown key 'pth'; did you mean 'path'?"),
+        ({"input": {"pth": "x"}}, "input: path must be given."),
+        ({"input": None}, "input: None"),
+        ({"name": "a/b"}, "name: 'a/b'"),
+        ({"name": "../up"}, "name: '../up'"),
+        ({"name": ""}, "name: ''"),
+        ({"name": "mlflow"}, "name: 'mlflow'"),
+        ({"ranks": [2, 3, 2]}, "ranks: 2 stands more than once; name every rank once."),
+        ({"ranks": ["2", "2"]}, "ranks: 2 stands more than once"),
+        ({"ranks": [0, 1]}, "ranks.0: 0 is less than the minimum of 1"),
+        ({"ranks": []}, "ranks: []"),
+        ({"ranks": {"mni": 1, "max": 3}}, "ranks: unknown key 'mni'; did you mean 'min'?"),
+        ({"ranks": {"min": 2}}, "ranks: max must be given."),
+        ({"ranks": {"min": 5, "max": 3}}, "ranks: min 5 is larger than max 3."),
+        ({"ranks": "1-8"}, "ranks: '1-8' cannot be used. (Ranks to try"),
+        ({"seeds": 0}, "seeds: 0 is less than the minimum of 1"),
+        ({"seeds": "many"}, "seeds: 'many'"),
+        ({"seeds": 2.5}, "seeds: 2.5"),
+        ({"factorize": {"loss": "frobenuis"}}, "Did you mean 'frobenius'?"),
+        ({"factorize": {"tol": 0}}, "factorize.tol: 0"),
+        ({"factorize": {"tol": float("nan")}}, "factorize.tol: nan is not a finite number."),
+        ({"select": {"max_standard_errors": float("inf")}}, "inf is not a finite number."),
+        (
+            {"validate": {"cross_validation": {"folds": 10, "fraction": 0.2}}},
+            "10 folds of 0.2 of the cells exceed the matrix; set fraction to at most 0.1.",
+        ),
+        ({"validate": {"cross_validation": {"fold": 5}}}, "did you mean 'folds'?"),
+        ({"validate": {"cross_validation": False}}, "validate.cross_validation: False"),
+        ({"tracking": {"enabled": "perhaps"}}, "tracking.enabled: 'perhaps'"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_words(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(**change)
+    assert words in str(error.value)
+
+
+def test_all_mistakes_are_said_at_once() -> None:
+    with pytest.raises(ConfigError) as error:
+        load(sedes=3, name="a/b", factorize={"tol": -1})
+    assert [line.split(":")[0].strip() for line in str(error.value).splitlines()[1:]] == [
+        "top level",
+        "factorize.tol",
+        "name",
+    ]

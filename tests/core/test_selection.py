@@ -1,0 +1,230 @@
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nmfcore.classic_rules import CLASSIC_RULES
+from nmfcore.criteria import Criteria
+from nmfcore.selection import Confidence, Decision, SelectionRule, recommend
+
+N_FOLDS = 8
+# The same folds are hard at every rank: only paired differences can tell ranks apart.
+FOLDS = np.linspace(-0.1, 0.1, N_FOLDS)
+ALTERNATING = np.resize([1.0, -1.0], N_FOLDS)
+
+
+def of_rank(
+    rank, error=None, stability=0.97, weakest=0.9, *, wobble=0.001, n_runs=20, n_good=None, **more
+):
+    """Criteria of a rank with the held-out error given, up to what differs between folds."""
+    sign = ALTERNATING if rank % 2 else -ALTERNATING
+    errors = None if error is None else tuple(error + FOLDS + wobble * sign)
+    alone = rank == 1
+    values = {
+        "rank": rank,
+        "n_runs": n_runs,
+        "n_good": n_runs if n_good is None else n_good,
+        "held_out_error": None if errors is None else float(np.mean(errors)),
+        "held_out_error_se": None
+        if errors is None
+        else float(np.std(errors, ddof=1) / np.sqrt(N_FOLDS)),
+        "fold_errors": errors,
+        "component_stability": None if alone else stability,
+        "component_stability_min": None if alone else weakest,
+        "cophenetic_correlation": None if alone else 0.99,
+        "reconstruction_error": 0.9 / rank,
+        **more,
+    }
+    return Criteria(**{**{field.name: None for field in fields(Criteria)}, **values})
+
+
+def curve(errors, **more):
+    return [of_rank(rank, error, **more) for rank, error in enumerate(errors, start=1)]
+
+
+def words(found):
+    return " ".join(
+        [found.headline, *found.reasons, *found.warnings, *(r.reason for r in found.runners_up)]
+    )
+
+
+class TestRank:
+    found = recommend(curve([0.8, 0.5, 0.3, 0.32, 0.34]))
+
+    def test_the_clear_minimum_of_the_held_out_error_is_recommended(self):
+        assert self.found.rank == 3
+        assert self.found.decision == Decision.RANK
+        assert self.found.confidence == Confidence.HIGH
+        assert self.found.runners_up == ()
+
+    def test_the_headline_names_the_rank_and_the_reasons_their_figures(self):
+        assert "3" in self.found.headline
+        assert "0.3000" in words(self.found)
+        assert "0.97" in words(self.found)
+        assert "20 of 20" in words(self.found)
+
+    def test_the_smallest_of_ranks_that_cannot_be_told_apart(self):
+        found = recommend(curve([0.8, 0.5, 0.3, 0.3, 0.3, 0.3], wobble=0.01))
+        assert found.rank == 3
+        assert found.decision in (Decision.RANK, Decision.TIE)
+        assert {runner.rank for runner in found.runners_up} == {4, 5, 6}
+
+    def test_ranks_are_compared_fold_by_fold_not_by_their_means(self):
+        # The folds differ by 0.1, the ranks by 0.005, but in every fold.
+        found = recommend(curve([0.8, 0.5, 0.305, 0.3, 0.31]))
+        assert found.rank == 4
+
+    def test_an_unstable_rank_gives_way_to_a_stable_one_that_predicts_as_well(self):
+        criteria = curve([0.8, 0.5, 0.3, 0.3, 0.4], wobble=0.01)
+        criteria[2] = of_rank(3, 0.3, stability=0.4, weakest=-0.2, wobble=0.01)
+        found = recommend(criteria)
+        assert found.rank == 4
+        assert found.confidence == Confidence.LOW
+        assert "0.40" in words(found)
+
+    def test_shaky_components_lower_the_confidence(self):
+        found = recommend(curve([0.8, 0.5, 0.3, 0.32], stability=0.82, weakest=0.3))
+        assert found.rank == 3
+        assert found.confidence != Confidence.HIGH
+
+    def test_a_grid_may_have_gaps(self):
+        gap = [of_rank(1, 0.8), of_rank(3, 0.3), of_rank(6, 0.4)]
+        assert recommend(gap).rank == 3
+
+
+class TestTie:
+    def test_two_ranks_that_differ_a_little_tie_and_the_simpler_is_given(self):
+        found = recommend(curve([0.8, 0.5, 0.303, 0.3, 0.4], wobble=0.006))
+        assert found.rank == 3
+        assert found.decision == Decision.TIE
+        assert found.confidence == Confidence.LOW
+        assert "3" in found.headline
+        assert "4" in found.headline
+        assert 4 in {runner.rank for runner in found.runners_up}
+
+
+class TestNoStructure:
+    def test_rank_one_predicts_best(self):
+        found = recommend(curve([0.3, 0.35, 0.4, 0.5]))
+        assert found.rank is None
+        assert found.decision == Decision.NO_STRUCTURE
+        assert found.confidence == Confidence.HIGH
+        assert "0.3000" in words(found)
+        assert "structure" in found.headline
+
+    def test_rank_one_predicts_as_well_as_the_best(self):
+        found = recommend(curve([0.3, 0.3, 0.3, 0.5], wobble=0.02))
+        assert found.decision == Decision.NO_STRUCTURE
+        assert found.confidence != Confidence.HIGH
+        assert found.runners_up
+
+    def test_stable_components_of_noise_are_not_structure(self):
+        found = recommend(curve([0.3, 0.4, 0.5], stability=1.0, weakest=1.0))
+        assert found.decision == Decision.NO_STRUCTURE
+
+    def test_a_constant_matrix_has_the_same_error_at_every_rank(self):
+        found = recommend(curve([0.0, 0.0, 0.0], wobble=0))
+        assert found.decision == Decision.NO_STRUCTURE
+
+
+class TestNoStableSolution:
+    found = recommend(curve([0.8, 0.5, 0.3, 0.35], stability=0.3, weakest=-0.4))
+
+    def test_structure_on_which_no_runs_agree(self):
+        assert self.found.rank is None
+        assert self.found.decision == Decision.NO_STABLE_SOLUTION
+        assert "0.30" in words(self.found)
+        assert "-0.40" in words(self.found) or "−0.40" in words(self.found)
+
+    def test_one_weak_component_is_enough_to_decline(self):
+        found = recommend(curve([0.8, 0.5, 0.3, 0.35], stability=0.95, weakest=0.1))
+        assert found.decision == Decision.NO_STABLE_SOLUTION
+
+    def test_the_thresholds_can_be_chosen(self):
+        rule = SelectionRule(min_stability=0.2, min_component_stability=-0.5)
+        found = recommend(curve([0.8, 0.5, 0.3, 0.35], stability=0.3, weakest=-0.4), rule)
+        assert found.rank == 3
+
+    def test_without_converged_runs_nothing_is_stable(self):
+        criteria = curve([0.8, 0.3, 0.4], stability=None, weakest=None, n_good=0)
+        found = recommend(criteria)
+        assert found.rank is None
+        assert found.decision == Decision.NO_STABLE_SOLUTION
+        assert any("converge" in warning for warning in found.warnings)
+
+
+class TestWarnings:
+    def test_the_best_rank_is_the_edge_of_the_grid(self):
+        found = recommend(curve([0.8, 0.6, 0.4, 0.2]))
+        assert found.rank == 4
+        assert found.confidence == Confidence.LOW
+        assert any("4" in warning and "edge" in warning for warning in found.warnings)
+
+    def test_rank_one_is_missing(self):
+        found = recommend([of_rank(2, 0.5), of_rank(3, 0.3), of_rank(4, 0.4)])
+        assert found.rank == 3
+        assert any("ank 1" in warning for warning in found.warnings)
+        assert not any("ank 1" in warning for warning in TestRank.found.warnings)
+
+    def test_runs_that_did_not_converge_are_counted(self):
+        criteria = curve([0.8, 0.5, 0.3, 0.4])
+        criteria[2] = of_rank(3, 0.3, n_good=13)
+        found = recommend(criteria)
+        assert any("7 of 20" in warning and "3" in warning for warning in found.warnings)
+        assert TestRank.found.warnings == ()
+
+
+class TestWithoutCrossValidation:
+    def test_the_largest_stable_rank_with_little_confidence(self):
+        criteria = [of_rank(1), of_rank(2), of_rank(3), of_rank(4, stability=0.5, weakest=0.0)]
+        found = recommend(criteria)
+        assert found.rank == 3
+        assert found.confidence == Confidence.LOW
+        assert any("ross-validation" in warning for warning in found.warnings)
+
+    def test_nothing_stable_is_declined(self):
+        found = recommend([of_rank(rank, stability=0.1, weakest=-0.5) for rank in (1, 2, 3)])
+        assert found.rank is None
+        assert found.decision == Decision.NO_STABLE_SOLUTION
+
+    def test_errors_that_are_not_numbers_are_no_evidence(self):
+        criteria = curve([0.8, 0.5, 0.3, 0.4])
+        criteria[3] = of_rank(4, 0.1, fold_errors=(np.nan,) * N_FOLDS, held_out_error=np.nan)
+        assert recommend(criteria).rank == 3
+
+
+errors = st.lists(st.floats(0.01, 5), min_size=1, max_size=7)
+stabilities = st.lists(st.floats(-1, 1) | st.none(), min_size=7, max_size=7)
+
+
+@settings(max_examples=30, deadline=None)
+@given(errors, stabilities, st.floats(0, 0.2), st.booleans())
+def test_whatever_the_figures_the_answer_hangs_together(errors, stabilities, wobble, validated):
+    criteria = [
+        of_rank(rank, error if validated else None, stability, stability, wobble=wobble)
+        for rank, (error, stability) in enumerate(zip(errors, stabilities, strict=False), start=1)
+    ]
+    found = recommend(criteria)
+    ranks = {c.rank for c in criteria}
+    assert found.decision in set(Decision)
+    assert found.confidence in set(Confidence)
+    assert found.headline.endswith(".")
+    assert found.reasons
+    assert (found.rank is None) == (
+        found.decision in (Decision.NO_STRUCTURE, Decision.NO_STABLE_SOLUTION)
+    )
+    assert found.rank is None or found.rank in ranks - {1}
+    assert {runner.rank for runner in found.runners_up} <= ranks - {found.rank}
+    assert set(found.classic_rules) == set(CLASSIC_RULES)
+    assert "nan" not in words(found).lower().split()
+    if found.rank is not None:
+        assert SelectionRule().is_stable(criteria[found.rank - 1])
+    assert recommend(criteria) == found
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_perfect_prediction_is_best_however_small_the_spread(exact):
+    criteria = curve([0.5, 0.2, 1e-7, 1e-7], wobble=0 if exact else 1e-9)
+    assert recommend(criteria).rank == 3

@@ -1,0 +1,268 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.optimize import linear_sum_assignment
+
+from nmfcore import Status, factorize
+from nmfcore.errors import InputError
+from nmfcore.factorization import concatenate_runs
+from nmfcore.solution import SUPPORT_COSINE, stable_solution
+
+
+def planted(rank=4, m=50, n=40, noise=0.0, seed=0):
+    """Components that every run should find, of unequal size, and their matrix."""
+    random = np.random.default_rng([seed, rank])
+    W = random.gamma(0.4, size=(m, rank))
+    H = random.gamma(0.5, size=(rank, n)) * np.geomspace(4, 1, rank)[:, None]
+    W[:rank], H[:, :rank] = np.eye(rank) * W.max(), np.eye(rank) * H.max()
+    V = W @ H
+    return np.maximum(V + noise * V.std() * random.standard_normal(V.shape), 0), W, H
+
+
+def unit(W):
+    return W / np.linalg.norm(W, axis=0)
+
+
+def matched(A, B):
+    """Cosines of the columns of A and B, paired as well as can be, in the order of A."""
+    cosine = unit(A).T @ unit(B)
+    return cosine[linear_sum_assignment(cosine, maximize=True)]
+
+
+V, W_TRUE, H_TRUE = planted(noise=0.1)
+RUNS = factorize(V, 4, range(16))
+SOLUTION = stable_solution(V, RUNS)
+
+
+class TestForm:
+    def test_shapes(self):
+        assert SOLUTION.rank == 4
+        assert SOLUTION.W.shape == (50, 4)
+        assert SOLUTION.H.shape == (4, 40)
+        assert SOLUTION.W.dtype == SOLUTION.H.dtype == np.float64
+        for name in ("support", "stability", "share", "sparseness"):
+            assert getattr(SOLUTION, name).shape == (4,)
+        assert SOLUTION.labels.shape == (40,)
+        assert SOLUTION.n_runs_used == 16
+
+    def test_components_have_unit_norm_and_come_largest_first(self):
+        np.testing.assert_allclose(np.linalg.norm(SOLUTION.W, axis=0), 1, rtol=1e-12)
+        mass = SOLUTION.W.sum(axis=0) * SOLUTION.H.sum(axis=1)
+        np.testing.assert_allclose(SOLUTION.share, mass / mass.sum())
+        assert (np.diff(SOLUTION.share) <= 0).all()
+        assert SOLUTION.W.min() >= 0
+        assert SOLUTION.H.min() >= 0
+
+    def test_labels_are_the_largest_coefficients(self):
+        np.testing.assert_array_equal(SOLUTION.labels, SOLUTION.H.argmax(axis=0))
+
+    def test_losses_are_recomputed_from_the_factors(self):
+        loss = 0.5 * np.square(V - SOLUTION.W @ SOLUTION.H).sum()
+        assert SOLUTION.loss == pytest.approx(loss, rel=1e-9)
+        assert SOLUTION.relative_error == pytest.approx(np.sqrt(2 * loss / np.square(V).sum()))
+        assert SOLUTION.best_run_loss == RUNS.loss[RUNS.good].min()
+        assert RUNS.loss[SOLUTION.best_run_seed] == SOLUTION.best_run_loss
+
+    def test_it_is_a_stationary_point_of_the_real_problem(self):
+        W, H = SOLUTION.W, SOLUTION.H
+        residual = W @ H - V
+        slack = np.minimum(W, residual @ H.T), np.minimum(H, W.T @ residual)
+        size = np.abs(V @ H.T).max()
+        assert SOLUTION.converged
+        assert max(np.abs(part).max() for part in slack) < 1e-3 * size
+
+
+class TestTruth:
+    @pytest.mark.parametrize(("noise", "least"), [(0.0, 0.9999), (0.1, 0.999), (0.3, 0.99)])
+    @pytest.mark.parametrize("seed", [0, 1])
+    def test_planted_components_are_recovered(self, noise, least, seed):
+        matrix, W, H = planted(noise=noise, seed=seed)
+        solution = stable_solution(matrix, factorize(matrix, 4, range(12)))
+        assert matched(W, solution.W).min() > least
+        assert matched(H.T, solution.H.T).min() > least - 0.01
+        assert (solution.support > 0.5).all()
+
+    def test_samples_are_assigned_to_the_planted_components(self):
+        cosine = unit(W_TRUE).T @ SOLUTION.W
+        match = linear_sum_assignment(cosine, maximize=True)[1]
+        expected = match[(np.linalg.norm(W_TRUE, axis=0)[:, None] * H_TRUE).argmax(axis=0)]
+        assert np.mean(SOLUTION.labels == expected) > 0.9
+
+    @pytest.mark.parametrize(("noise", "least"), [(0.0, 0.9999), (0.1, 0.999)])
+    def test_two_halves_of_the_seeds_give_the_same_solution(self, noise, least):
+        matrix, _, _ = planted(noise=noise, seed=2)
+        first, second = (
+            stable_solution(matrix, factorize(matrix, 4, seeds))
+            for seeds in (range(10), range(10, 20))
+        )
+        cosine = (first.W * second.W).sum(axis=0)
+        assert cosine.min() > least
+
+    def test_agreement_costs_next_to_nothing(self):
+        assert SOLUTION.loss <= SOLUTION.best_run_loss * (1 + 1e-4)
+
+    @pytest.mark.parametrize("rank", [2, 3, 5, 6])
+    def test_at_a_wrong_rank_it_is_hardly_worse_than_the_best_run(self, rank):
+        solution = stable_solution(V, factorize(V, rank, range(10)))
+        assert solution.loss <= solution.best_run_loss * 1.05
+
+    def test_rank_one_is_the_leading_singular_pair(self):
+        solution = stable_solution(V, factorize(V, 1, range(4)))
+        u, s, vt = np.linalg.svd(V)
+        np.testing.assert_allclose(solution.W[:, 0], np.abs(u[:, 0]), atol=1e-5)
+        np.testing.assert_allclose(solution.H[0], s[0] * np.abs(vt[0]), atol=1e-4 * s[0])
+        assert solution.stability is None
+        np.testing.assert_array_equal(solution.support, 1)
+        np.testing.assert_allclose(solution.share, 1)
+
+
+class TestSymmetries:
+    @pytest.mark.parametrize("stream", range(3))
+    def test_the_order_of_the_runs_changes_nothing(self, stream):
+        order = np.random.default_rng(stream).permutation(16)
+        turned = stable_solution(V, RUNS.take(order))
+        np.testing.assert_allclose(turned.W, SOLUTION.W, atol=1e-6)
+        np.testing.assert_allclose(turned.H, SOLUTION.H, atol=1e-5 * SOLUTION.H.max())
+        np.testing.assert_allclose(turned.support, SOLUTION.support)
+        np.testing.assert_allclose(turned.stability, SOLUTION.stability, atol=1e-9)
+        assert turned.best_run_seed == SOLUTION.best_run_seed
+
+    def test_the_order_of_features_and_samples_and_of_components_changes_nothing(self):
+        random = np.random.default_rng(0)
+        rows, columns = random.permutation(50), random.permutation(40)
+        swapped = [random.permutation(4) for _ in range(16)]
+        W = np.stack([w[rows][:, p] for w, p in zip(RUNS.W, swapped, strict=True)])
+        H = np.stack([h[p][:, columns] for h, p in zip(RUNS.H, swapped, strict=True)])
+        turned = stable_solution(V[np.ix_(rows, columns)], replace(RUNS, W=W, H=H))
+        np.testing.assert_allclose(turned.W, SOLUTION.W[rows], atol=1e-5)
+        np.testing.assert_allclose(turned.loss, SOLUTION.loss, rtol=1e-7)
+        np.testing.assert_array_equal(turned.labels, SOLUTION.labels[columns])
+        np.testing.assert_allclose(turned.support, SOLUTION.support)
+
+    def test_how_runs_split_the_scale_changes_nothing(self):
+        powers = np.random.default_rng(1).integers(-20, 20, (16, 1, 4))
+        W = np.ldexp(RUNS.W.astype(float), powers)
+        H = np.ldexp(RUNS.H.astype(float), -powers.transpose(0, 2, 1))
+        turned = stable_solution(V, replace(RUNS, W=W, H=H))
+        np.testing.assert_allclose(turned.W, SOLUTION.W, atol=1e-6)
+        np.testing.assert_allclose(turned.support, SOLUTION.support)
+
+    @pytest.mark.parametrize("power", [-400, -100, 100, 400])
+    def test_the_units_of_the_matrix_go_into_H(self, power):
+        scaled = np.ldexp(V, 2 * power)
+        solution = stable_solution(scaled, factorize(scaled, 4, range(16)))
+        np.testing.assert_allclose(solution.W, SOLUTION.W, atol=1e-5)
+        np.testing.assert_allclose(
+            np.ldexp(solution.H, -2 * power), SOLUTION.H, rtol=1e-3, atol=1e-3
+        )
+        assert solution.relative_error == pytest.approx(SOLUTION.relative_error, rel=1e-6)
+
+    @pytest.mark.xfail(
+        strict=True,
+        raises=RuntimeWarning,
+        reason="solution.py: np.linalg.norm of a column of W overflows where V is near 1.7e308; "
+        "consensus.column_norms does not",
+    )
+    def test_the_largest_numbers_there_are(self):
+        scaled = V * (1.7e308 / V.max())
+        solution = stable_solution(scaled, factorize(scaled, 4, range(16)))
+        np.testing.assert_allclose(solution.W, SOLUTION.W, atol=1e-4)
+
+    def test_sparse_and_dense_have_the_same_solution(self):
+        few = np.where(np.quantile(V, 0.7) < V, V, 0)
+        runs = factorize(few, 3, range(6))
+        a, b = stable_solution(few, runs), stable_solution(sparse.csr_array(few), runs)
+        np.testing.assert_allclose(a.W, b.W, atol=1e-6)
+
+
+class TestOutliers:
+    @staticmethod
+    def with_garbage(n_garbage):
+        """Garbage that claims to have converged."""
+        random = np.random.default_rng(9)
+        some = RUNS.take(np.arange(n_garbage))
+        garbage = replace(
+            some,
+            seeds=some.seeds + 100,
+            W=random.random(some.W.shape).astype(np.float32),
+            H=random.random(some.H.shape).astype(np.float32),
+            loss=some.loss * 50,
+            relative_error=some.relative_error * 7,
+        )
+        return concatenate_runs([RUNS, garbage])
+
+    @pytest.mark.parametrize("n_garbage", [1, 3])
+    def test_garbage_does_not_move_the_solution(self, n_garbage):
+        solution = stable_solution(V, self.with_garbage(n_garbage))
+        assert (solution.W * SOLUTION.W).sum(axis=0).min() > 0.9999
+        assert solution.loss == pytest.approx(SOLUTION.loss, rel=1e-5)
+        assert solution.n_runs_used == 16 + n_garbage
+
+    def test_garbage_supports_nothing(self):
+        solution = stable_solution(V, self.with_garbage(4))
+        np.testing.assert_allclose(solution.support, SOLUTION.support * 16 / 20, atol=1e-9)
+        assert (solution.stability < SOLUTION.stability).all()
+
+    def test_support_is_the_share_of_runs_that_hold_the_component(self):
+        cosine = np.stack([unit(W.astype(float)).T @ SOLUTION.W for W in RUNS.W])
+        expected = (cosine.max(axis=1) >= SUPPORT_COSINE).mean(axis=0)
+        np.testing.assert_allclose(SOLUTION.support, expected, atol=1 / 16)
+        assert (SOLUTION.support <= 1).all()
+
+    def test_components_of_noise_have_no_full_support(self):
+        noise = np.random.default_rng(3).gamma(1, size=(40, 30))
+        solution = stable_solution(noise, factorize(noise, 12, range(12)))
+        assert solution.support.min() < 0.8
+        assert solution.stability.min() < 0.5
+
+    def test_runs_that_did_not_converge_take_no_part(self):
+        status = RUNS.status.copy()
+        status[::2] = Status.MAX_ITER
+        W = RUNS.W.copy()
+        W[::2] = np.nan
+        solution = stable_solution(V, replace(RUNS, status=status, W=W))
+        expected = stable_solution(V, RUNS.take(np.arange(1, 16, 2)))
+        np.testing.assert_array_equal(solution.W, expected.W)
+        assert solution.n_runs_used == 8
+
+    def test_without_a_converged_run_there_is_no_solution(self):
+        with pytest.raises(InputError, match="4"):
+            stable_solution(V, replace(RUNS, status=np.full(16, str(Status.MAX_ITER))))
+
+    def test_a_single_run_is_polished_and_has_no_stability(self):
+        solution = stable_solution(V, RUNS.take(np.array([3])))
+        assert solution.stability is None
+        np.testing.assert_array_equal(solution.support, 1)
+        assert solution.loss <= RUNS.loss[3] * (1 + 1e-6)
+
+
+class TestMask:
+    def test_hidden_values_never_reach_the_solution(self):
+        observed = np.random.default_rng(5).random(V.shape) < 0.85
+        runs = factorize(V, 4, range(10), observed=observed)
+        a, b = (
+            stable_solution(np.where(observed, V, rubbish), runs, observed=observed)
+            for rubbish in (0.0, np.nan)
+        )
+        np.testing.assert_array_equal(a.W, b.W)
+        np.testing.assert_array_equal(a.H, b.H)
+        residual = np.where(observed, V - a.W @ a.H, 0)
+        assert a.loss == pytest.approx(0.5 * np.square(residual).sum(), rel=1e-9)
+        assert matched(W_TRUE, a.W).min() > 0.99
+
+
+def test_samples_of_zeros_belong_to_no_component():
+    matrix = V.copy()
+    matrix[:, [3, 8]] = 0
+    solution = stable_solution(matrix, factorize(matrix, 4, range(6)))
+    np.testing.assert_array_equal(solution.labels[[3, 8]], -1)
+    assert (np.delete(solution.labels, [3, 8]) >= 0).all()
+
+
+def test_an_all_zero_matrix_has_an_all_zero_solution():
+    solution = stable_solution(np.zeros((5, 4)), factorize(np.zeros((5, 4)), 2, range(3)))
+    assert solution.loss == 0
+    assert np.isfinite(solution.W).all()
+    assert (solution.labels == -1).all()

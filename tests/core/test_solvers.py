@@ -1,0 +1,274 @@
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy import optimize, sparse
+
+from nmfcore.problem import pose
+from nmfcore.solvers.registry import COMPRESSION_GAIN, compression_width, products_of
+from nmfcore.solvers.hals import iterate
+from nmfcore.solvers.kernels import (
+    BLOCK,
+    add_hidden,
+    extrapolate,
+    hidden_squares,
+    inner_products,
+    sweep,
+)
+from nmfcore.solvers.products import (
+    DenseProducts,
+    HiddenCells,
+    SparseProducts,
+    compress,
+    squares,
+)
+
+bounded = settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+streams = st.integers(0, 2**32 - 1).map(np.random.default_rng)
+TOLERANCE = {np.float32: 2e-4, np.float64: 1e-9}
+
+
+def sweep_slowly(x, rhs, gram, n_sweeps):
+    """One component, one entry at a time, in float64."""
+    x, rhs, gram = (np.array(a, np.float64) for a in (x, rhs, gram))
+    n_runs, rank, length = x.shape
+    for s in range(n_runs):
+        for _ in range(n_sweeps):
+            for j in range(rank):
+                if gram[s, j, j] > 0:
+                    for c in range(length):
+                        slope = gram[s, j] @ x[s, :, c] - rhs[s, j, c]
+                        x[s, j, c] = max(x[s, j, c] - slope / gram[s, j, j], 0)
+    return x
+
+
+def random_batch(random, n_runs, rank, length, dtype=np.float64):
+    return random.random((n_runs, rank, length)).astype(dtype)
+
+
+class TestSweep:
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    @pytest.mark.parametrize("rank", [1, 3, 4, 5, 8, 11])
+    @pytest.mark.parametrize("length", [1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 7])
+    def test_is_coordinate_descent(self, dtype, rank, length):
+        random = np.random.default_rng([rank, length])
+        fixed = random_batch(random, 2, rank, 3 * rank + 2)
+        gram = fixed @ fixed.transpose(0, 2, 1)
+        start = random_batch(random, 2, rank, length)
+        rhs = 3 * random.standard_normal((2, rank, length)) + gram @ start
+        out = np.full((2, rank, length), np.nan, dtype)
+        sweep(start.astype(dtype), rhs.astype(dtype), gram.astype(dtype), 3, out)
+        expected = sweep_slowly(start, rhs, gram, 3)
+        assert (expected == 0).any()
+        np.testing.assert_allclose(out, expected, atol=TOLERANCE[dtype] * expected.max())
+
+    def test_may_write_where_it_reads(self):
+        random = np.random.default_rng(1)
+        fixed, start = random_batch(random, 1, 3, 9), random_batch(random, 1, 3, 200)
+        gram, rhs = fixed @ fixed.transpose(0, 2, 1), random_batch(random, 1, 3, 200)
+        out = np.empty_like(start)
+        sweep(start, rhs, gram, 2, out)
+        sweep(start, rhs, gram, 2, start)
+        np.testing.assert_array_equal(start, out)
+
+    def test_a_component_without_partner_is_left_as_it_is(self):
+        random = np.random.default_rng(2)
+        fixed, start = random_batch(random, 1, 3, 9), random_batch(random, 1, 3, 20)
+        fixed[0, 1] = 0
+        gram, out = fixed @ fixed.transpose(0, 2, 1), np.empty_like(start)
+        sweep(start, random_batch(random, 1, 3, 20), gram, 2, out)
+        np.testing.assert_array_equal(out[0, 1], start[0, 1])
+
+    def test_many_sweeps_reach_the_nonnegative_least_squares_solution(self):
+        random = np.random.default_rng(3)
+        fixed, data = random.random((12, 4)), random.random((12, 6))
+        out = np.ones((1, 4, 6))
+        sweep(out, (fixed.T @ data)[None], (fixed.T @ fixed)[None], 3000, out)
+        expected = np.stack([optimize.nnls(fixed, column)[0] for column in data.T], axis=1)
+        np.testing.assert_allclose(out[0], expected, atol=1e-8)
+
+
+class TestOtherKernels:
+    @bounded
+    @given(streams)
+    def test_extrapolation_steps_on_and_stops_at_zero(self, random):
+        new, previous = random_batch(random, 3, 2, 5), random_batch(random, 3, 2, 5)
+        step, out = random.random(3), np.empty((3, 2, 5))
+        extrapolate(new, previous, step, out)
+        expected = np.maximum(new + step[:, None, None] * (new - previous), 0)
+        np.testing.assert_allclose(out, expected, rtol=1e-13)
+
+    def test_no_step_is_a_copy(self):
+        random = np.random.default_rng(0)
+        new, out = random_batch(random, 1, 2, 5), np.empty((1, 2, 5))
+        extrapolate(new, random_batch(random, 1, 2, 5), np.zeros(1), out)
+        np.testing.assert_array_equal(out, new)
+
+    def test_inner_products_do_not_round_to_float32(self):
+        a = np.ones((1, 1, 2), np.float32)
+        a[0, 0, 1] = 1e-4
+        assert inner_products(a, a)[0] == pytest.approx(1 + 1e-8, abs=1e-11)
+
+    @bounded
+    @given(streams)
+    def test_inner_products_are_of_each_run(self, random):
+        a, b = random_batch(random, 3, 2, 7), random_batch(random, 3, 2, 7)
+        np.testing.assert_allclose(inner_products(a, b), (a * b).sum((1, 2)), rtol=1e-13)
+
+    @bounded
+    @given(streams, st.floats(0, 1))
+    def test_hidden_cells_against_a_dense_mask(self, random, share):
+        n_runs, rank, m, n = 2, 3, 6, 5
+        W, H = random_batch(random, n_runs, rank, m), random_batch(random, n_runs, rank, n)
+        hidden = random.random((m, n)) < share
+        fit = np.einsum("skm,skn->smn", W, H) * hidden
+        rows = sparse.csr_array(hidden)
+        columns = rows.T.tocsr()
+
+        rhs = random_batch(random, n_runs, rank, m)
+        expected = rhs + np.einsum("smn,skn->skm", fit, H)
+        add_hidden(H, W, rows.indptr, rows.indices, rhs)
+        np.testing.assert_allclose(rhs, expected, rtol=1e-12)
+
+        expected = np.square(fit).sum((1, 2))
+        for result in (
+            hidden_squares(W, H, columns.indptr, columns.indices),
+            HiddenCells(rows).squares(W, H),
+        ):
+            np.testing.assert_allclose(result, expected, rtol=1e-12)
+
+    def test_imputation_of_samples_keeps_the_visible_products(self):
+        random = np.random.default_rng(0)
+        W, H, rhs = (random_batch(random, 1, 2, n) for n in (4, 3, 3))
+        cells = HiddenCells(sparse.csr_array(np.ones((4, 3), bool)))
+        before = rhs.copy()
+        completed = cells.impute_samples(rhs, W, H)
+        np.testing.assert_array_equal(rhs, before)
+        np.testing.assert_allclose(completed, before + np.einsum("skm,sjm,sjn->skn", W, W, H))
+
+
+class TestProducts:
+    random = np.random.default_rng(4)
+    V = np.where(random.random((9, 7)) < 0.4, random.random((9, 7)), 0)
+    W, H = random.random((3, 2, 9)), random.random((3, 2, 7))
+
+    @pytest.mark.parametrize(
+        "products",
+        [
+            DenseProducts(V),
+            DenseProducts(np.asfortranarray(V)),
+            SparseProducts(sparse.csr_array(V)),
+            compress(V, 7),
+            compress(sparse.csr_array(V), 7),
+        ],
+        ids=["dense", "fortran", "sparse", "compressed", "compressed sparse"],
+    )
+    def test_are_the_products_of_every_run_with_V(self, products):
+        np.testing.assert_allclose(
+            products.with_samples(self.H), np.einsum("mn,skn->skm", self.V, self.H), atol=1e-12
+        )
+        np.testing.assert_allclose(
+            products.with_features(self.W), np.einsum("mn,skm->skn", self.V, self.W), atol=1e-12
+        )
+        assert products.squared_norm == pytest.approx(np.square(self.V).sum(), rel=1e-13)
+        for result in (products.with_samples(self.H), products.with_features(self.W)):
+            assert result.flags.c_contiguous
+
+    def test_compression_is_exact_at_the_linear_rank_and_the_same_each_time(self):
+        V = self.random.random((60, 4)) @ self.random.random((4, 50))
+        first, second = compress(V, 4), compress(V, 4)
+        np.testing.assert_allclose(first.Q @ first.B, V, atol=1e-10)
+        np.testing.assert_allclose(first.Q.T @ first.Q, np.eye(4), atol=1e-12)
+        np.testing.assert_array_equal(first.B, second.B)
+
+    def test_compression_is_nearly_as_good_as_the_truncated_svd(self):
+        V = self.random.random((80, 5)) @ self.random.random((5, 70))
+        V += 0.05 * self.random.random(V.shape)
+        rough = compress(V, 12)
+        best = np.sqrt(np.square(np.linalg.svd(V, compute_uv=False)[12:]).sum())
+        assert np.linalg.norm(V - rough.Q @ rough.B) < 1.1 * best
+
+    def test_squares_are_summed_in_float64(self):
+        values = np.full(10_000, 0.1, np.float32)
+        assert squares(values) == pytest.approx(1e4 * float(np.float32(0.1)) ** 2, rel=1e-12)
+
+
+class TestCompressionWidth:
+    def test_small_matrices_and_matrices_with_hidden_cells_are_not_compressed(self):
+        random = np.random.default_rng(0)
+        assert compression_width(pose(random.random((50, 40))), 3) == 0
+        V = random.random((300, 280))
+        observed = np.ones(V.shape, bool)
+        observed[0, 0] = False
+        assert compression_width(pose(V, observed), 3) == 0
+        width = compression_width(pose(V), 3)
+        assert 3 < width <= V.size / (COMPRESSION_GAIN * sum(V.shape))
+
+
+class TestIterate:
+    @staticmethod
+    def start(problem, rank, n_runs, seed=0):
+        random = np.random.default_rng(seed)
+        m, n = problem.shape
+        return (
+            random_batch(random, n_runs, rank, m, problem.dtype),
+            random_batch(random, n_runs, rank, n, problem.dtype),
+        )
+
+    @bounded
+    @given(streams, st.sampled_from(["float32", "float64"]), st.booleans(), st.integers(1, 6))
+    def test_the_loss_never_rises_from_the_first_step_on(self, random, dtype, masked, rank):
+        V = random.gamma(0.5, size=(12, 10)) * (random.random((12, 10)) < 0.7)
+        observed = random.random(V.shape) < 0.85 if masked else None
+        if observed is not None:
+            observed[0], observed[:, 0] = True, True
+        problem = pose(V, observed, dtype=dtype)
+        W, H = self.start(problem, rank, 3)
+        hidden = None if problem.hidden is None else HiddenCells(problem.hidden)
+        before = W.copy(), H.copy()
+        end = iterate(products_of(problem), W, H, 60, 1e-9, hidden)
+        np.testing.assert_array_equal(W, before[0])
+        np.testing.assert_array_equal(H, before[1])
+
+        visible = np.ones(V.shape, bool) if observed is None else observed
+        scaled = np.asarray(problem.V.toarray() if sparse.issparse(problem.V) else problem.V, float)
+        slack = 100 * np.finfo(problem.dtype).eps * np.square(scaled).sum()
+        fits = np.einsum("skm,skn->smn", end.W.astype(float), end.H.astype(float))
+        losses = 0.5 * (np.square(scaled - fits) * visible).sum((1, 2))
+        starts = np.einsum("skm,skn->smn", W.astype(float), H.astype(float))
+        at_start = 0.5 * (np.square(scaled - starts) * visible).sum((1, 2))
+        for run, length in enumerate(end.n_iter):
+            trace = end.trace[run, :length]
+            assert np.isfinite(trace).all()
+            assert np.isnan(end.trace[run, length:]).all()
+            assert trace[0] <= at_start[run] * (1 + 1e-12) + slack
+            assert (trace[1:] <= trace[:-1] * (1 + 1e-12) + slack).all()
+            assert trace[-1] == pytest.approx(losses[run], abs=slack)
+        assert end.W.min() >= 0
+        assert end.H.min() >= 0
+
+    def test_a_run_that_leaves_the_batch_takes_nothing_from_the_others(self):
+        random = np.random.default_rng(5)
+        problem = pose(random.gamma(0.5, size=(30, 25)), dtype="float64")
+        W, H = self.start(problem, 3, 6)
+        products = products_of(problem)
+        together = iterate(products, W, H, 500, 1e-6)
+        assert len(set(together.n_iter)) > 1
+        for run in range(6):
+            alone = iterate(products, W[run : run + 1], H[run : run + 1], 500, 1e-6)
+            assert alone.n_iter[0] == together.n_iter[run]
+            assert alone.converged[0] == together.converged[run]
+            np.testing.assert_allclose(alone.W[0], together.W[run], atol=1e-9)
+            np.testing.assert_allclose(
+                alone.trace[0], together.trace[run, : alone.n_iter[0]], rtol=1e-9
+            )
+
+    def test_no_iterations_give_the_start_back(self):
+        problem = pose(np.random.default_rng(0).random((5, 4)), dtype="float64")
+        W, H = self.start(problem, 2, 2)
+        end = iterate(products_of(problem), W, H, 0, 1e-6)
+        np.testing.assert_array_equal(end.W, W)
+        assert not end.converged.any()
+        assert end.trace.shape == (2, 0)

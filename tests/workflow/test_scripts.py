@@ -1,0 +1,34 @@
+"""Scripts only unpack what Snakemake hands them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+SCRIPTS = sorted((REPOSITORY / "workflow/scripts").glob("*.py"))
+RULES = sorted((REPOSITORY / "workflow/rules").glob("*.smk"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_a_script_is_short_and_decides_nothing(script: Path) -> None:
+    source = script.read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 15
+    decisions = (ast.If, ast.For, ast.While, ast.FunctionDef, ast.ClassDef, ast.Try)
+    assert not [node for node in ast.walk(ast.parse(source)) if isinstance(node, decisions)]
+
+
+def test_each_rule_has_the_script_of_its_name_and_a_log() -> None:
+    named = {}
+    for file in RULES:
+        text = file.read_text(encoding="utf-8")
+        assert text.startswith('"""'), f"{file.name} does not say what it is for"
+        for name, body in re.findall(r"^ *rule (\w+):\n(.*?)(?=^ *rule |\Z)", text, re.M | re.S):
+            named[name] = body
+    assert set(named) == {script.stem for script in SCRIPTS}
+    for name, body in named.items():
+        assert f'"../scripts/{name}.py"' in body
+        assert "log:" in body
