@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -84,8 +84,8 @@ def cross_validate(
 
     Hidden cells have weight zero in the fit — they are not set to zero — and zeros are hidden like any other cell.
     Folds depend on `root_seed` alone, and so are the same for every rank. Of the starts of a fold, the one that fits
-    the visible cells best predicts the hidden ones; predictions are kept within the range of the visible cells of
-    their feature. The error of a fold is
+    the visible cells best predicts the hidden ones; predictions are kept within what is visible of their feature. The
+    error of a fold is
 
         Σ d(v, p) / s  over  Σ d(v, v₀) / s,
 
@@ -133,7 +133,7 @@ def cross_validate(
         for round_ in range(n_rounds)
         for cells in held_out_cells(values.shape, n_folds, fraction, root_seed, mask, round_)
     ]
-    if not all(rows.size for rows, _ in folds):
+    if len(folds) < n_rounds * n_folds or not all(rows.size for rows, _ in folds):
         raise InputError(
             f"A {values.shape[0]} × {values.shape[1]} matrix has too few cells for {n_folds} folds; take fewer."
         )
@@ -153,8 +153,8 @@ def cross_validate(
             observed=visible,
             dtype=dtype,
         )
-        low, high = _visible_range(values, visible, loss)
-        errors[fold] = _held_out_errors(values, (rows, columns), runs, scale, low, high)
+        bounds = _Bounds.of(values, visible, loss)
+        errors[fold] = _held_out_errors(values, (rows, columns), runs, scale, bounds)
         losses[fold] = np.where(
             np.isfinite(errors[fold]) & np.isfinite(runs.loss), runs.loss, np.inf
         )
@@ -266,50 +266,80 @@ def _at_safe_scale(V: Any, mask: Mask | None) -> Any:
     return sparse.csr_array((scaled, values.indices, values.indptr), shape=values.shape)
 
 
-def _visible_range(values: Any, visible: Mask, loss: str) -> tuple[Array, Array]:
-    """Bounds of a prediction, feature by feature, from visible cells alone.
+@dataclass(frozen=True)
+class _Bounds:
+    """Range of a prediction, from visible cells alone.
 
-    At most the largest visible cell. At least 0 for Frobenius, a hundredth of the mean for Kullback–Leibler, the
-    least positive cell for Itakura–Saito: with less, one cell could make the whole error infinite.
+    At most the largest cell of the feature, and at most `SLACK` times its largest share of a sample. At least 0 for
+    Frobenius; a hundredth of the feature's overall share of the sample for Kullback–Leibler, its least positive share
+    for Itakura–Saito: with less, one cell could make the whole error infinite.
+
+    Attributes
+    ----------
+    low_shares, high_shares, highest : (n_features,) ndarray
+    sample_sums : (n_samples,) ndarray
     """
-    if sparse.issparse(values):
-        shown = values.multiply(visible).tocsr()
-        high = np.asarray(shown.max(axis=1).toarray(), np.float64).ravel()
-    else:
-        shown = np.where(visible, values, 0)
-        high = shown.max(axis=1).astype(np.float64)
-    if loss == "frobenius":
-        return np.zeros_like(high), high
-    if loss.replace("-", "_") == "kullback_leibler":
-        total = np.asarray(shown.sum(axis=1, dtype=np.float64)).ravel()
-        return 0.01 * total / np.maximum(visible.sum(axis=1), 1), high
-    dense = shown.toarray() if sparse.issparse(shown) else shown
-    least = np.where(dense > 0, dense, np.inf).min(axis=1).astype(np.float64)
-    return np.where(np.isfinite(least), least, 0.0), high
+
+    low_shares: Array
+    high_shares: Array
+    highest: Array
+    sample_sums: Array
+
+    SLACK: ClassVar[float] = 1.5
+
+    @classmethod
+    def of(cls, values: Any, visible: Mask, loss: str) -> _Bounds:
+        shown = values.multiply(visible).tocsr() if sparse.issparse(values) else values * visible
+        sums = np.asarray(shown.sum(axis=0)).ravel()
+        per_sum = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
+        shares = shown.multiply(per_sum).tocsr() if sparse.issparse(shown) else shown * per_sum
+        low = np.zeros(values.shape[0])
+        name = loss.replace("-", "_")
+        if name == "kullback_leibler" and sums.any():
+            low = 0.01 * np.asarray(shown.sum(axis=1)).ravel() / sums.sum()
+        elif name == "itakura_saito":
+            dense = shares.toarray() if sparse.issparse(shares) else shares
+            least = np.where(dense > 0, dense, np.inf).min(axis=1)
+            low = np.where(np.isfinite(least), least, 0.0)
+        return cls(low, _row_maxima(shares), _row_maxima(shown), sums)
+
+    def at(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> tuple[Array, Array]:
+        """Bounds of the predictions for some cells."""
+        sums = self.sample_sums[columns]
+        low = self.low_shares[rows] * sums
+        high = np.minimum(self.highest[rows], self.SLACK * self.high_shares[rows] * sums)
+        return low, np.maximum(low, high)
+
+
+def _row_maxima(values: Any) -> Array:
+    largest = values.max(axis=1)
+    return np.asarray(largest.toarray() if sparse.issparse(largest) else largest).ravel()
 
 
 def _held_out_errors(
-    values: Any, cells: Cells, runs: Runs, scale: _Scale, low: Array, high: Array
+    values: Any, cells: Cells, runs: Runs, scale: _Scale, bounds: _Bounds
 ) -> Array:
     """Error of every start over the hidden cells of a fold."""
     errors, total = np.zeros(len(runs)), 0.0
     for start in range(0, cells[0].size, _CHUNK):
         rows, columns = (index[start : start + _CHUNK] for index in cells)
         v = np.asarray(values[rows, columns], np.float64).ravel()
+        low, high = bounds.at(rows, columns)
         if scale.loss.replace("-", "_") == "itakura_saito":
-            v = np.maximum(v, low[rows])
+            v = np.maximum(v, low)
         weights = scale.sample_weights[columns]
         if (
             scale.loss != "frobenius"
         ):  # nothing positive was seen of the feature: any error is infinite
-            weights = np.where(high[rows] > 0, weights, 0.0)
+            weights = np.where(high > 0, weights, 0.0)
         null = np.broadcast_to(np.float64(scale.null), v.shape)
         counted = weights > 0
         v, weights, null = v[counted], weights[counted], null[counted]
         rows, columns = rows[counted], columns[counted]
+        low, high = low[counted], high[counted]
         total += float(weights @ absolute_deviation(v, null, scale.loss))
         for i, (W, H) in enumerate(zip(runs.W, runs.H, strict=True)):
             product = np.einsum("ck,kc->c", W[rows].astype(float), H[:, columns].astype(float))
-            predicted = np.clip(product, low[rows], high[rows])
+            predicted = np.clip(product, low, high)
             errors[i] += float(weights @ absolute_deviation(v, predicted, scale.loss))
     return errors / total if total > 0 else np.full(len(runs), np.nan)

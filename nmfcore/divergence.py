@@ -6,7 +6,6 @@ d_β(v, p) is ½(v − p)² for β = 2 (Frobenius), v log(v/p) − v + p for β 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import kl_div
 
+from nmfcore import blocks
+from nmfcore.blocks import dense_rows, row_blocks
+
 Floats = NDArray[np.floating]
 Array = NDArray[np.float64]
 
-BLOCK_ENTRIES = 2**20
 # A loss got by subtracting large sums has an error of about 1e-15 of those sums. Below this share of them the
 # residual is formed instead, so the relative error of a loss stays near 1e-11 or less.
 CANCELLATION = 1e-4
@@ -36,12 +37,18 @@ def divergences(
     H : (n_runs, rank, n_samples) ndarray
     beta : float
     weights : (n_features, n_samples) ndarray, optional
-        In [0, 1]; cells of weight 0 are never looked at.
+        In [0, 1], or a mask; cells of weight 0 are never looked at.
 
     Returns
     -------
     (n_runs,) ndarray of float64
     """
+    V = _canonical(V)
+    # Rounding can take the divergence of an exact fit a little below 0.
+    return np.maximum(_divergences(V, W, H, beta, weights), 0.0)
+
+
+def _divergences(V: Any, W: Floats, H: Floats, beta: float, weights: Floats | None) -> Array:
     if weights is None and beta == 2:
         total = sum_of_squares(V)
         by_expansion = _by_expansion(V, total, W, H)
@@ -56,11 +63,12 @@ def divergences(
 
 def sum_of_squares(V: Any, weights: Floats | None = None) -> float:
     """Σ w v² in float64."""
+    V = _canonical(V)
     if weights is None and sparse.issparse(V):
         return float(np.square(V.data, dtype=np.float64).sum())
     total = 0.0
-    for rows in _row_blocks(V.shape):
-        squares = np.square(_dense_rows(V, rows))
+    for rows in row_blocks(V.shape):
+        squares = np.square(dense_rows(V, rows))
         total += float(squares.sum() if weights is None else (squares * weights[rows]).sum())
     return total
 
@@ -81,6 +89,15 @@ def divergence_from_constant(V: Any, beta: float, weights: Floats | None = None)
     return float(divergences(V, W, H, beta, weights)[0])
 
 
+def _canonical(V: Any) -> Any:
+    """V itself, or a copy in which repeated entries of a sparse matrix are summed."""
+    if not sparse.issparse(V) or V.has_canonical_format:
+        return V
+    copy = V.copy()
+    copy.sum_duplicates()
+    return copy
+
+
 def _cellwise(v: Array, p: Array, beta: float) -> Array:
     if beta == 2:
         return 0.5 * np.square(v - p)
@@ -99,8 +116,8 @@ def _cellwise(v: Array, p: Array, beta: float) -> Array:
 def _by_residual(V: Any, W: Floats, H: Floats, beta: float, weights: Floats | None) -> Array:
     coefficients = H.astype(np.float64)
     totals = np.zeros(len(W))
-    for rows in _row_blocks(V.shape):
-        block = _dense_rows(V, rows)
+    for rows in row_blocks(V.shape):
+        block = dense_rows(V, rows)
         weight = None if weights is None else weights[rows]
         seen = None if weight is None else weight > 0
         for s in range(len(W)):
@@ -124,8 +141,8 @@ def _by_expansion(V: Any, total: float, W: Floats, H: Floats) -> Array:
     if sparse.issparse(V):
         cross += np.einsum("mr,rm->r", V @ stacked, flat)
     else:
-        for rows in _row_blocks(V.shape):
-            cross += np.einsum("mr,rm->r", _dense_rows(V, rows) @ stacked, flat[:, rows])
+        for rows in row_blocks(V.shape):
+            cross += np.einsum("mr,rm->r", dense_rows(V, rows) @ stacked, flat[:, rows])
     grams = [f @ f.transpose(0, 2, 1) for f in (basis, coefficients)]
     fitted = np.einsum("sij,sij->s", *grams)
     return np.asarray(0.5 * (total - 2 * cross.reshape(n_runs, rank).sum(axis=1) + fitted))
@@ -136,7 +153,7 @@ def _kl_of_stored(V: sparse.csr_array, W: Floats, H: Floats) -> float:
     basis, profiles = W.T.astype(np.float64), H.T.astype(np.float64)
     entries = V.tocoo()
     divergence = stored = 0.0
-    step = max(BLOCK_ENTRIES // basis.shape[1], 1)
+    step = max(blocks.BLOCK_ENTRIES // basis.shape[1], 1)
     for start in range(0, entries.nnz, step):
         part = slice(start, start + step)
         product = np.einsum("ek,ek->e", basis[entries.row[part]], profiles[entries.col[part]])
@@ -144,13 +161,3 @@ def _kl_of_stored(V: sparse.csr_array, W: Floats, H: Floats) -> float:
         stored += float(product.sum())
     total = float(basis.sum(axis=0) @ profiles.sum(axis=0))
     return divergence + max(total - stored, 0.0)
-
-
-def _row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
-    step = max(BLOCK_ENTRIES // max(shape[1], 1), 1)
-    return (slice(start, start + step) for start in range(0, shape[0], step))
-
-
-def _dense_rows(V: Any, rows: slice) -> Array:
-    block = V[rows]
-    return np.asarray(block.toarray() if sparse.issparse(block) else block, np.float64)

@@ -91,11 +91,11 @@ class SelectionRule:
         Where the runs disagree, a rank can still be trusted if this share of the runs finds the best solution again.
     """
 
-    min_stability: float = 0.8
-    min_component_stability: float = 0.2
+    min_stability: float = 0.6
+    min_component_stability: float = 0.1
     max_standard_errors: float = 1.0
     min_gain: float = 1.0
-    min_reproduced: float = 0.2
+    min_reproduced: float = 0.5
 
     def agrees(self, criteria: Criteria) -> bool:
         """Whether the runs of a rank agree on its components; rank 1 has nothing to disagree on."""

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from nmfcore.adapters import store
 
-_CONSENSUS = "consensus-rank-"
-
 _SHOWS = {
     "report": "The whole answer on one page: decision, evidence, solution, and how it was made.",
     "reconstruction_curve": "Relative error of the fits and of hidden cells over the ranks.",
@@ -42,8 +40,8 @@ def caption(folder: store.SweepFolder, name: str) -> str:
     """
     answer = folder.recommendation
     decision = f"**{answer['headline']}** Confidence: {answer['confidence']}."
-    if name.startswith(_CONSENSUS):
-        rank = int(name.removeprefix(_CONSENSUS))
+    if name.startswith(store.CONSENSUS_FIGURE):
+        rank = int(name.removeprefix(store.CONSENSUS_FIGURE))
         shows = f"How often two samples share a cluster over the runs of rank {rank}."
         if rank == answer["recommended_rank"]:
             shows += " This is the recommended rank."

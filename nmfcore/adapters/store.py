@@ -42,6 +42,7 @@ _SEAL_BYTES = len(_SEAL) + 64
 _SEAL_LENGTH = _SEAL_BYTES.to_bytes(2, "little")  # as a zip archive announces its comment
 _RUN_FILE = re.compile(r"rank-(\d+)/seeds-(\d+)-(\d+)\.npz$")
 
+CONSENSUS_FIGURE = "consensus-rank-"
 RUN_COLUMNS = (
     "rank",
     "seed",
@@ -388,6 +389,18 @@ def find_run_files(folder: str | Path) -> list[RunFile]:
             rank, first, last = map(int, match.groups())
             found.append(RunFile(rank, first, last, npz))
     return sorted(found)
+
+
+def figure_names(ranks: Sequence[int]) -> list[str]:
+    """Names (without suffix) of the figures of a sweep over these ranks, in `figures/`."""
+    return [
+        "reconstruction_curve",
+        "rank_survey",
+        "error_by_seed",
+        "error_histories",
+        "components",
+        *(f"{CONSENSUS_FIGURE}{rank}" for rank in ranks),
+    ]
 
 
 class SweepFolder:

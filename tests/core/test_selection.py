@@ -139,7 +139,7 @@ class TestNoStableSolution:
         assert "-0.40" in words(self.found) or "−0.40" in words(self.found)
 
     def test_one_weak_component_is_enough_to_decline(self):
-        found = recommend(curve([0.8, 0.5, 0.3, 0.35], stability=0.95, weakest=0.1))
+        found = recommend(curve([0.8, 0.5, 0.3, 0.35], stability=0.95, weakest=0.05))
         assert found.decision == Decision.NO_STABLE_SOLUTION
 
     def test_the_thresholds_can_be_chosen(self):

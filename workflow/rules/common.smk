@@ -12,7 +12,7 @@ if (LIBRARY / "nmfcore").is_dir() and str(LIBRARY) not in sys.path:
 
 from nmfcore.adapters import stages, store
 from nmfcore.adapters.config import load_config
-from nmfcore.adapters.figures import figure_names
+from nmfcore.adapters.store import figure_names
 from nmfcore.batches import plan_batches
 from nmfcore.errors import ConfigError, InputError
 

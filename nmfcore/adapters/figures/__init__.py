@@ -3,8 +3,9 @@
 from nmfcore.adapters.figures.components import component_heatmap
 from nmfcore.adapters.figures.consensus_map import consensus_heatmap
 from nmfcore.adapters.figures.curves import rank_survey, reconstruction_curve
-from nmfcore.adapters.figures.drawing import draw, draw_all, figure_names, save
+from nmfcore.adapters.figures.drawing import draw, draw_all, save
 from nmfcore.adapters.figures.runs import error_by_seed, error_histories
+from nmfcore.adapters.store import figure_names
 
 __all__ = [
     "component_heatmap",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,8 @@ from nmfcore.adapters.figures.consensus_map import consensus_heatmap
 from nmfcore.adapters.figures.curves import rank_survey, reconstruction_curve
 from nmfcore.adapters.figures.runs import error_by_seed, error_histories
 from nmfcore.adapters.figures.style import note, styled
+from nmfcore.adapters.store import CONSENSUS_FIGURE, figure_names
 from nmfcore.consensus import consensus_matrix
-
-_CONSENSUS = "consensus-rank-"
 
 
 @styled
@@ -53,18 +52,6 @@ def _rendered(figure: Figure, suffix: str, **options: Any) -> bytes:
     return content.getvalue()
 
 
-def figure_names(ranks: Sequence[int]) -> list[str]:
-    """Names (without suffix) of the figures of a sweep over these ranks."""
-    return [
-        "reconstruction_curve",
-        "rank_survey",
-        "error_by_seed",
-        "error_histories",
-        "components",
-        *(f"{_CONSENSUS}{rank}" for rank in ranks),
-    ]
-
-
 def draw(folder: store.SweepFolder, name: str) -> Figure:
     """Draw one figure of a finished sweep.
 
@@ -79,8 +66,8 @@ def draw(folder: store.SweepFolder, name: str) -> Figure:
     Figure
         If there is nothing to draw (no rank was recommended, no run converged), one that says so.
     """
-    if name.startswith(_CONSENSUS):
-        return _consensus(folder, int(name.removeprefix(_CONSENSUS)))
+    if name.startswith(CONSENSUS_FIGURE):
+        return _consensus(folder, int(name.removeprefix(CONSENSUS_FIGURE)))
     return _DRAW[name](folder)
 
 
