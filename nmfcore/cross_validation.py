@@ -12,7 +12,7 @@ from scipy import sparse
 from nmfcore.deviation import absolute_deviation
 from nmfcore.errors import InputError
 from nmfcore.factorization import Runs, factorize
-from nmfcore.problem import as_values
+from nmfcore.problem import as_values, parse_loss
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -74,9 +74,9 @@ def cross_validate(
     fraction: float = 0.1,
     root_seed: int = 0,
     *,
-    loss: str = "frobenius",
+    loss: str | float = "frobenius",
     max_iter: int = 150,
-    tol: float = 1e-5,
+    tol: float = 3e-5,
     observed: ArrayLike | None = None,
     dtype: str = "float32",
 ) -> CrossValidation:
@@ -126,7 +126,7 @@ def cross_validate(
         )
     mask = None if observed is None else np.asarray(observed, bool)
     values = _at_safe_scale(V, mask)
-    scale = _Scale.of(values, mask, loss)
+    scale = _Scale.of(values, mask, parse_loss(loss)[1])
     n_rounds = min(max(-(-MIN_SCORED_CELLS // scale.n_cells), 1), MAX_ROUNDS)
     folds = [
         cells
@@ -153,7 +153,7 @@ def cross_validate(
             observed=visible,
             dtype=dtype,
         )
-        bounds = _Bounds.of(values, visible, loss)
+        bounds = _Bounds.of(values, visible, scale.beta)
         errors[fold] = _held_out_errors(values, (rows, columns), runs, scale, bounds)
         losses[fold] = np.where(
             np.isfinite(errors[fold]) & np.isfinite(runs.loss), runs.loss, np.inf
@@ -209,7 +209,8 @@ class _Scale:
 
     Attributes
     ----------
-    loss : str
+    beta : float
+        Of the divergence that is fitted.
     null : float
         Prediction of no component.
     sample_weights : (n_samples,) ndarray
@@ -218,7 +219,7 @@ class _Scale:
         Rows and columns that are not all zero; observed cells.
     """
 
-    loss: str
+    beta: float
     null: float
     sample_weights: Array
     n_features: int
@@ -226,24 +227,24 @@ class _Scale:
     n_cells: int
 
     @classmethod
-    def of(cls, values: Any, mask: Mask | None, loss: str) -> _Scale:
+    def of(cls, values: Any, mask: Mask | None, beta: float) -> _Scale:
         n_cells = values.shape[0] * values.shape[1] if mask is None else int(mask.sum())
         totals = [np.asarray(values.sum(axis=axis, dtype=np.float64)).ravel() for axis in (0, 1)]
-        null = 0.0 if loss == "frobenius" else float(totals[0].sum()) / max(n_cells, 1)
-        sums = totals[0] if null == 0 else _deviations_from(values, mask, null, loss)
+        null = 0.0 if beta == 2 else float(totals[0].sum()) / max(n_cells, 1)
+        sums = totals[0] if null == 0 else _deviations_from(values, mask, null, beta)
         weights = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
         alive = [int(np.count_nonzero(total)) for total in totals]
-        return cls(loss, null, weights, alive[1], alive[0], max(n_cells, 1))
+        return cls(beta, null, weights, alive[1], alive[0], max(n_cells, 1))
 
 
-def _deviations_from(values: Any, mask: Mask | None, null: float, loss: str) -> Array:
-    """Sum of the deviations of each sample from one number; cells of 0 do not count for Itakura–Saito."""
+def _deviations_from(values: Any, mask: Mask | None, null: float, beta: float) -> Array:
+    """Sum of the deviations of each sample from one number; cells where it is infinite do not count."""
     sums = np.zeros(values.shape[1])
     step = max(_CHUNK // values.shape[1], 1)
     for start in range(0, values.shape[0], step):
         rows = slice(start, start + step)
         block = values[rows].toarray() if sparse.issparse(values) else values[rows]
-        deviation = absolute_deviation(np.asarray(block, np.float64), np.asarray(null), loss)
+        deviation = absolute_deviation(np.asarray(block, np.float64), np.asarray(null), beta)
         counted = np.isfinite(deviation) if mask is None else np.isfinite(deviation) & mask[rows]
         sums += np.where(counted, deviation, 0).sum(axis=0)
     return sums
@@ -271,8 +272,8 @@ class _Bounds:
     """Range of a prediction, from visible cells alone.
 
     At most the largest cell of the feature, and at most `SLACK` times its largest share of a sample. At least 0 for
-    Frobenius; a hundredth of the feature's overall share of the sample for Kullback–Leibler, its least positive share
-    for Itakura–Saito: with less, one cell could make the whole error infinite.
+    Frobenius; its least positive share where β ≤ 0 (Itakura–Saito); else (Kullback–Leibler) a hundredth of its
+    overall share: with less, one cell could make the whole error infinite.
 
     Attributes
     ----------
@@ -288,19 +289,18 @@ class _Bounds:
     SLACK: ClassVar[float] = 1.5
 
     @classmethod
-    def of(cls, values: Any, visible: Mask, loss: str) -> _Bounds:
+    def of(cls, values: Any, visible: Mask, beta: float) -> _Bounds:
         shown = values.multiply(visible).tocsr() if sparse.issparse(values) else values * visible
         sums = np.asarray(shown.sum(axis=0)).ravel()
         per_sum = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
         shares = shown.multiply(per_sum).tocsr() if sparse.issparse(shown) else shown * per_sum
         low = np.zeros(values.shape[0])
-        name = loss.replace("-", "_")
-        if name == "kullback_leibler" and sums.any():
-            low = 0.01 * np.asarray(shown.sum(axis=1)).ravel() / sums.sum()
-        elif name == "itakura_saito":
+        if beta <= 0:
             dense = shares.toarray() if sparse.issparse(shares) else shares
             least = np.where(dense > 0, dense, np.inf).min(axis=1)
             low = np.where(np.isfinite(least), least, 0.0)
+        elif beta != 2 and sums.any():
+            low = 0.01 * np.asarray(shown.sum(axis=1)).ravel() / sums.sum()
         return cls(low, _row_maxima(shares), _row_maxima(shown), sums)
 
     def at(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> tuple[Array, Array]:
@@ -325,21 +325,19 @@ def _held_out_errors(
         rows, columns = (index[start : start + _CHUNK] for index in cells)
         v = np.asarray(values[rows, columns], np.float64).ravel()
         low, high = bounds.at(rows, columns)
-        if scale.loss.replace("-", "_") == "itakura_saito":
+        if scale.beta <= 0:
             v = np.maximum(v, low)
         weights = scale.sample_weights[columns]
-        if (
-            scale.loss != "frobenius"
-        ):  # nothing positive was seen of the feature: any error is infinite
+        if scale.beta != 2:  # where nothing positive was seen of a feature, any error is infinite
             weights = np.where(high > 0, weights, 0.0)
         null = np.broadcast_to(np.float64(scale.null), v.shape)
         counted = weights > 0
         v, weights, null = v[counted], weights[counted], null[counted]
         rows, columns = rows[counted], columns[counted]
         low, high = low[counted], high[counted]
-        total += float(weights @ absolute_deviation(v, null, scale.loss))
+        total += float(weights @ absolute_deviation(v, null, scale.beta))
         for i, (W, H) in enumerate(zip(runs.W, runs.H, strict=True)):
             product = np.einsum("ck,kc->c", W[rows].astype(float), H[:, columns].astype(float))
             predicted = np.clip(product, low, high)
-            errors[i] += float(weights @ absolute_deviation(v, predicted, scale.loss))
+            errors[i] += float(weights @ absolute_deviation(v, predicted, scale.beta))
     return errors / total if total > 0 else np.full(len(runs), np.nan)

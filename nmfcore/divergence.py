@@ -98,7 +98,8 @@ def _canonical(V: Any) -> Any:
     return copy
 
 
-def _cellwise(v: Array, p: Array, beta: float) -> Array:
+def cellwise(v: Array, p: Array, beta: float) -> Array:
+    """d_β(v, p) of each cell."""
     if beta == 2:
         return 0.5 * np.square(v - p)
     if beta == 1:
@@ -123,10 +124,10 @@ def _by_residual(V: Any, W: Floats, H: Floats, beta: float, weights: Floats | No
         for s in range(len(W)):
             product = W[s][:, rows].T.astype(np.float64) @ coefficients[s]
             if weight is None or seen is None:
-                totals[s] += float(_cellwise(block, product, beta).sum())
+                totals[s] += float(cellwise(block, product, beta).sum())
             else:
                 totals[s] += float(
-                    (weight[seen] * _cellwise(block[seen], product[seen], beta)).sum()
+                    (weight[seen] * cellwise(block[seen], product[seen], beta)).sum()
                 )
     return totals
 

@@ -7,12 +7,12 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import cophenet, fcluster, linkage
+from scipy.spatial.distance import squareform
 
 from nmfcore.consensus import (
     consensus_matrix,
     consensus_silhouette,
-    consensus_tree,
-    cophenetic_correlation,
     dispersion,
     pac,
     silhouette_widths,
@@ -23,7 +23,8 @@ Array = NDArray[np.float64]
 Interval: TypeAlias = tuple[float, float]
 
 COVERAGE = 0.95
-N_HALVES = 100
+_NORMAL_QUANTILE = 1.96
+N_HALVES = 50
 MAX_SAMPLES = 100
 """Consensus criteria are resampled on this many samples, drawn at random."""
 MIN_RUNS = 6
@@ -76,8 +77,8 @@ def run_interval(
     """Interval of a criterion over runs, from random halves of them.
 
     A bootstrap with replacement would count copies of one run as agreement, so halves without replacement are used:
-    their spread about their mean is that of the criterion over all runs (Politis, Romano & Wolf 1999). The interval
-    is that spread about the criterion of all runs, cut at its range.
+    their standard deviation is that of the criterion over all runs (Politis, Romano & Wolf 1999). The interval is
+    1.96 of these about the criterion of all runs, cut at its range.
 
     Parameters
     ----------
@@ -105,8 +106,8 @@ def run_interval(
     defined = np.array([number for number in found if number is not None])
     if defined.size < n_halves / 2:
         return None
-    low, high = _percentiles(value + defined - defined.mean())
-    return max(min(low, value), bounds[0]), min(max(high, value), bounds[1])
+    reach = _NORMAL_QUANTILE * float(defined.std(ddof=1))
+    return max(value - reach, bounds[0]), min(value + reach, bounds[1])
 
 
 def consensus_intervals(
@@ -189,11 +190,15 @@ def _consensus_criteria(labels: NDArray[np.intp], rank: int) -> dict[str, float 
     if not assigned.size:
         return dict.fromkeys(_CONSENSUS_BOUNDS)
     C = consensus_matrix(assigned)
-    return {
-        "cophenetic_correlation": cophenetic_correlation(C),
-        "dispersion": dispersion(C),
-        "pac": pac(C),
-        "consensus_silhouette": consensus_silhouette(C, consensus_tree(C, rank).labels),
+    found = {"dispersion": dispersion(C), "pac": pac(C)}
+    distance = squareform(1.0 - C, checks=False)
+    if distance.size < 3 or np.ptp(distance) == 0:
+        return dict.fromkeys(_CONSENSUS_BOUNDS) | found
+    # SciPy's tree depends on the order of the samples where heights are equal; for a spread that is good enough.
+    tree = linkage(distance, "average")
+    return found | {
+        "cophenetic_correlation": float(np.corrcoef(distance, cophenet(tree))[0, 1]),
+        "consensus_silhouette": consensus_silhouette(C, fcluster(tree, rank, "maxclust")),
     }
 
 

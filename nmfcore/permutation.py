@@ -39,7 +39,7 @@ def permutation_null(
     n_permutations: int = 20,
     root_seed: int = 0,
     *,
-    loss: str = "frobenius",
+    loss: str | float = "frobenius",
     max_iter: int = 2000,
     tol: float = 1e-6,
     observed: ArrayLike | None = None,

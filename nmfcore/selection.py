@@ -544,7 +544,7 @@ def _residual(criteria: Criteria, *, exact: bool) -> list[str]:
         return []
     if excess <= _CLEAR_RESIDUAL:
         return [
-            f"What rank {criteria.rank} leaves looks like noise: its largest direction is {excess:.2f} times that of "
+            f"No direction stands out in what rank {criteria.rank} leaves: the largest is {excess:.2f} times that of "
             "the same residual with signs flipped at random."
         ]
     return [

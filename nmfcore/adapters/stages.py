@@ -28,18 +28,16 @@ log = logging.getLogger("nmfcore")
 
 TOP_FEATURES = 20
 
-_FIT = ("factorization.py", "problem.py", "reconstruction.py", "solvers")
-_SUMMARY = (*_FIT, "consensus.py", "criteria.py", "stability.py", "cross_validation.py")
 CODE = {
     "prepare": store.code_digest(
         "adapters/preparation.py", "adapters/readers", "adapters/matrix.py"
     ),
     "annotate": store.code_digest("adapters/readers"),
-    "factorize": store.code_digest(*_FIT),
-    "validate": store.code_digest(*_FIT, "cross_validation.py"),
-    "summarize": store.code_digest(*_SUMMARY),
-    "select": store.code_digest(*_SUMMARY, "selection.py", "classic_rules.py"),
-    "solve": store.code_digest(*_SUMMARY, "solution.py"),
+    "factorize": store.code_digest("factorization.py", "solvers"),
+    "validate": store.code_digest("cross_validation.py", "solvers"),
+    "summarize": store.code_digest("criteria.py", "reconstruction.py"),
+    "select": store.code_digest("selection.py"),
+    "solve": store.code_digest("solution.py", "solvers"),
     "report": store.code_digest(
         "adapters/captions.py", "adapters/figures", "adapters/report.py", "adapters/templates"
     ),
@@ -308,10 +306,7 @@ def summarize(
     }
     origin = _provenance(sha256, settings, "summarize")
     store.write_npz(npz, _consensus_arrays(summary, V), origin)
-    criteria = summary.criteria.as_document()
-    if criteria["fold_errors"] is not None:
-        criteria["fold_errors"] = _numbers(criteria["fold_errors"])
-    store.write_json(json, {**criteria, "provenance": origin})
+    store.write_json(json, {**summary.criteria.as_document(), "provenance": origin})
 
 
 def _consensus_arrays(summary: RankSummary, V: LabelledMatrix) -> dict[str, Any]:
@@ -351,7 +346,7 @@ def select(summaries: Sequence[str], settings: Json, tsv: str, json: str) -> Non
         {path: document["provenance"] for path, document in documents.items()},
         ("input_sha256", "settings_sha256", "code"),
     )
-    criteria = sorted(map(_criteria, documents.values()), key=lambda c: c.rank)
+    criteria = sorted(map(Criteria.from_document, documents.values()), key=lambda c: c.rank)
     recommendation = recommend(criteria, SelectionRule(**settings["select"]))
     rows = [c.as_row() for c in criteria]
     store.write_table(tsv, list(rows[0]), [list(row.values()) for row in rows])
@@ -371,14 +366,6 @@ def select(summaries: Sequence[str], settings: Json, tsv: str, json: str) -> Non
         },
     )
     log.info(recommendation.headline)
-
-
-def _criteria(summary: Json) -> Criteria:
-    """Criteria of a rank; JSON has no NaN, which a fold without a positive hidden cell is."""
-    errors = summary["fold_errors"]
-    if errors is not None:
-        errors = [np.nan if error is None else error for error in errors]
-    return Criteria.from_document({**summary, "fold_errors": errors})
 
 
 def solve(

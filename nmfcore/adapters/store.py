@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ _SOURCES = (".py", ".j2", ".css", ".bib")
 _SEAL = b"sha256:"
 _SEAL_BYTES = len(_SEAL) + 64
 _SEAL_LENGTH = _SEAL_BYTES.to_bytes(2, "little")  # as a zip archive announces its comment
+_IMPORT = re.compile(r"^ *(?:from|import) (nmfcore[\w.]*)(?: import ([\w ,]+|\([\w\s,]+))?", re.M)
 _RUN_FILE = re.compile(r"rank-(\d+)/seeds-(\d+)-(\d+)\.npz$")
 
 CONSENSUS_FIGURE = "consensus-rank-"
@@ -88,20 +89,40 @@ def file_digest(path: str | Path) -> str:
 
 
 def code_digest(*parts: str) -> str:
-    """SHA-256 of the sources of parts of the package, so that results know the code that made them.
+    """SHA-256 of the sources of parts of the package and of the core that they import, however indirectly.
 
     Parameters
     ----------
     *parts : str
         Modules or subpackages relative to `nmfcore`, such as ``"solvers"`` or ``"consensus.py"``.
     """
-    sha = hashlib.sha256()
-    for part in sorted(parts):
+    found: set[Path] = set()
+    for part in parts:
         path = _PACKAGE / part
-        found = [path] if path.is_file() else path.rglob("*")
-        for source in sorted(p for p in found if p.suffix in _SOURCES):
-            sha.update(source.relative_to(_PACKAGE).as_posix().encode() + source.read_bytes())
+        found |= {p for p in path.rglob("*") if p.suffix in _SOURCES} if path.is_dir() else {path}
+    unread = list(found)
+    while unread:
+        new = _imported(unread.pop()) - found
+        found |= new
+        unread += new
+    sha = hashlib.sha256()
+    for source in sorted(found):
+        sha.update(source.relative_to(_PACKAGE).as_posix().encode() + source.read_bytes())
     return sha.hexdigest()[:16]
+
+
+@cache
+def _imported(source: Path) -> frozenset[Path]:
+    """Core modules that a module imports."""
+    if source.suffix != ".py":
+        return frozenset()
+    names = []
+    for module, imported in _IMPORT.findall(source.read_text(encoding="utf-8")):
+        names += [module, *(f"{module}.{name}" for name in re.findall(r"\w+", imported))]
+    places = [name.split(".")[1:] for name in names if name != "nmfcore"]
+    files = [_PACKAGE.joinpath(*place) for place in places if place[0] != "adapters"]
+    candidates = [p for f in files for p in (f.with_suffix(".py"), f / "__init__.py")]
+    return frozenset(p for p in candidates if p.is_file())
 
 
 # ---------------------------------------------------------------- writing
@@ -508,6 +529,16 @@ class SweepFolder:
     def H(self) -> pd.DataFrame:
         """`solution/H.tsv`: components × samples."""
         return self._table("solution/H.tsv", "component")
+
+    def solution_files(self, rank: int | None = None) -> tuple[Json, pd.DataFrame, pd.DataFrame]:
+        """`solution.json`, `W.tsv` and `H.tsv` of the recommended solution, or of that of another rank."""
+        place = "solution" if rank is None else f"ranks/rank-{rank}/solution"
+        document = read_json(self.root / place / "solution.json")
+        return (
+            document,
+            self._table(f"{place}/W.tsv", "feature"),
+            self._table(f"{place}/H.tsv", "component"),
+        )
 
     def _table(self, path: str, ids: str) -> pd.DataFrame:
         """Numbers with ids before them, which stay text even if they look like numbers or like nothing."""

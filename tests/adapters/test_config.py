@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ import yaml
 from conftest import REPOSITORY
 
 from nmfcore.adapters.config import load_config
+from nmfcore.cross_validation import cross_validate
 from nmfcore.errors import ConfigError
+from nmfcore.factorization import factorize
+from nmfcore.selection import SelectionRule
+from nmfcore.sweeping import sweep
 
 SCHEMA_FILE = REPOSITORY / "workflow/schemas/config.schema.yaml"
 SCHEMA = yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8"))
@@ -79,6 +84,31 @@ def test_the_readme_explains_the_keys_of_the_schema_and_no_others() -> None:
 def test_the_configurations_in_the_repository_are_valid(file: Path) -> None:
     config = load_config(yaml.safe_load(file.read_text(encoding="utf-8")), SCHEMA_FILE)
     assert config["ranks"][0] == 1, "without rank 1 nobody can see that there is no structure"
+
+
+@pytest.mark.parametrize(
+    ("section", "function", "names"),
+    [
+        ("factorize", factorize, {}),
+        ("validate.cross_validation", cross_validate, {"folds": "n_folds", "starts": "n_starts"}),
+        ("select", SelectionRule, {}),
+        ("factorize", sweep, {}),
+        ("validate.cross_validation", sweep, {"folds": "n_folds", "starts": "n_starts"}),
+    ],
+)
+def test_the_library_has_the_same_defaults(
+    section: str, function: Callable[..., Any], names: dict[str, str]
+) -> None:
+    defaults: Any = load()
+    for key in section.split("."):
+        defaults = defaults[key]
+    parameters = inspect.signature(function).parameters
+    if function is sweep and section != "factorize":
+        defaults = {key: defaults[key] for key in ("folds", "starts", "fraction")}
+    for key, value in defaults.items():
+        parameter = parameters.get(names.get(key, key))
+        if parameter is not None and parameter.default is not inspect.Parameter.empty:
+            assert parameter.default == value, f"{section}.{key}"
 
 
 # ---------------------------------------------------------------- completing

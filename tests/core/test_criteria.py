@@ -53,6 +53,10 @@ class TestSummary:
         assert self.criteria.reconstruction_error == pytest.approx(relative.min())
         assert self.criteria.reconstruction_error_median == pytest.approx(np.median(relative))
 
+    def test_the_median_error_is_a_median(self):
+        spread = replace(RUNS, relative_error=np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 9.0]))
+        assert summarize_rank(spread).criteria.reconstruction_error_median == pytest.approx(0.45)
+
     def test_held_out_errors_are_those_of_the_folds(self):
         assert self.criteria.held_out_error == pytest.approx(0.4)
         assert self.criteria.held_out_error_se == pytest.approx(0.1 / np.sqrt(3))

@@ -96,7 +96,7 @@ def oracle(V, rank, n_folds, n_starts, root_seed, observed=None):
         visible[rows, columns] = False
         scaled = np.ldexp(V, 1 - np.frexp(np.where(seen, V, 0).max())[1])
         seeds = range(fold * n_starts, (fold + 1) * n_starts)
-        runs = factorize(scaled, rank, seeds, root_seed, observed=visible, tol=1e-5, max_iter=150)
+        runs = factorize(scaled, rank, seeds, root_seed, observed=visible, tol=3e-5, max_iter=150)
         losses[fold] = runs.loss
         for start in range(n_starts):
             fit = runs.W[start].astype(float) @ runs.H[start].astype(float)

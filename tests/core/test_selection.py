@@ -94,6 +94,102 @@ class TestRank:
         assert recommend(gap).rank == 3
 
 
+class TestGain:
+    """What the components beyond a rank gain is weighed against what they would cost if they found nothing."""
+
+    def test_slight_gains_are_named_but_not_taken(self):
+        criteria = curve([0.8, 0.5, 0.3, 0.295, 0.292, 0.31], held_out_cost=0.01)
+        found = recommend(criteria)
+        assert found.rank == 3
+        assert found.confidence == Confidence.MODERATE
+        assert {runner.rank for runner in found.runners_up} == {4, 5}
+        assert "0.4 times" in words(found)
+        assert recommend(criteria, SelectionRule(min_gain=0.3)).rank == 5
+
+    def test_gains_above_the_cost_are(self):
+        found = recommend(curve([0.8, 0.5, 0.3, 0.27, 0.24, 0.27], held_out_cost=0.01))
+        assert found.rank == 5
+        assert found.confidence == Confidence.HIGH
+
+    def test_just_below_the_cost_is_a_tie(self):
+        found = recommend(curve([0.8, 0.5, 0.3, 0.2905, 0.31], held_out_cost=0.01))
+        assert (found.rank, found.decision) == (3, Decision.TIE)
+
+    def test_structure_of_slight_gain_is_none(self):
+        found = recommend(curve([0.3, 0.295, 0.31], held_out_cost=0.01))
+        assert found.decision == Decision.NO_STRUCTURE
+        assert found.confidence == Confidence.MODERATE
+        assert [runner.rank for runner in found.runners_up] == [2]
+
+
+class TestConfidence:
+    clear = (0.8, 0.5, 0.3, 0.32, 0.34)
+
+    def test_a_residual_with_structure_lowers_it(self):
+        for excess, confidence in ((1.02, Confidence.HIGH), (1.3, Confidence.MODERATE)):
+            found = recommend(curve(self.clear, residual_excess=excess))
+            assert found.confidence == confidence
+            assert f"{excess:.2f}" in words(found)
+
+    def test_more_components_that_cost_less_than_noise_would_lower_it(self):
+        found = recommend(curve([0.8, 0.5, 0.3, 0.302, 0.304], held_out_cost=0.01))
+        assert found.rank == 3
+        assert found.confidence == Confidence.MODERATE
+
+    def test_the_smaller_rank_must_be_clearly_worse(self):
+        found = recommend(curve([0.8, 0.5, 0.313, 0.3, 0.32], held_out_cost=0.01))
+        assert found.rank == 4
+        assert found.confidence == Confidence.MODERATE
+
+
+class TestOneSolutionOfSeveral:
+    def test_the_best_is_trusted_if_half_of_the_runs_find_it_again(self):
+        for share, rank in ((0.6, 3), (0.4, None)):
+            criteria = curve([0.8, 0.5, 0.3, 0.33], stability=0.4, weakest=-0.2)
+            criteria[2] = of_rank(3, 0.3, stability=0.4, weakest=-0.2, best_run_reproduced=share)
+            found = recommend(criteria)
+            assert found.rank == rank
+            assert "60%" in words(found) or "40%" in words(found)
+            assert found.confidence != Confidence.HIGH
+
+
+class TestCoarserView:
+    def test_the_smaller_rank_that_consensus_measures_favour_is_named(self):
+        criteria = curve([0.8, 0.5, 0.3, 0.33], dispersion=0.9)
+        criteria[1] = of_rank(2, 0.5, dispersion=1.0, cophenetic_correlation=1.0)
+        found = recommend(criteria)
+        assert found.rank == 3
+        assert [runner.rank for runner in found.runners_up] == [2]
+        assert "60%" in found.runners_up[0].reason
+
+
+class TestPermutation:
+    def test_corrected_p_values_are_told(self):
+        losses = [100.0, 50.0, 20.0, 18.0]
+        null = [(100.0,) * 19, (95.0,) * 19, (90.0,) * 19, (85.0,) * 19]
+        criteria = [
+            of_rank(rank, error, loss=loss, null_losses=own)
+            for rank, error, loss, own in zip(
+                range(1, 5), [0.8, 0.5, 0.3, 0.33], losses, null, strict=True
+            )
+        ]
+        assert "p = 0.050" in words(recommend(criteria))
+        assert "the largest rank with p ≤ 0.05 is 3" in words(recommend(criteria))
+
+
+class TestExact:
+    def test_the_smallest_rank_that_fits_all_but_exactly(self):
+        criteria = [
+            of_rank(rank, error, fold_errors=(error,) * 4)
+            for rank, error in enumerate([0.8, 0.5, 1e-4, 1e-5, 0.0], start=1)
+        ]
+        found = recommend(criteria)
+        assert found.rank == 3
+        assert found.confidence == Confidence.HIGH
+        assert found.runners_up == ()
+        assert not any("edge" in warning for warning in found.warnings)
+
+
 class TestTie:
     def test_two_ranks_that_differ_a_little_tie_and_the_simpler_is_given(self):
         found = recommend(curve([0.8, 0.5, 0.303, 0.3, 0.4], wobble=0.006))

@@ -159,12 +159,6 @@ class TestSymmetries:
         )
         assert solution.relative_error == pytest.approx(SOLUTION.relative_error, rel=1e-6)
 
-    @pytest.mark.xfail(
-        strict=True,
-        raises=RuntimeWarning,
-        reason="solution.py: np.linalg.norm of a column of W overflows where V is near 1.7e308; "
-        "consensus.column_norms does not",
-    )
     def test_the_largest_numbers_there_are(self):
         scaled = V * (1.7e308 / V.max())
         solution = stable_solution(scaled, factorize(scaled, 4, range(16)))
@@ -199,6 +193,26 @@ class TestOutliers:
         assert (solution.W * SOLUTION.W).sum(axis=0).min() > 0.9999
         assert solution.loss == pytest.approx(SOLUTION.loss, rel=1e-5)
         assert solution.n_runs_used == 16 + n_garbage
+
+    @pytest.mark.parametrize("n_garbage", [1, 3])
+    def test_garbage_does_not_even_move_the_centres_before_they_are_polished(self, n_garbage):
+        clean = stable_solution(V, RUNS, max_iter=0)
+        dirty = stable_solution(V, self.with_garbage(n_garbage), max_iter=0)
+        assert matched(clean.W, dirty.W).min() > 0.99999
+
+    def test_support_and_stability_stay_with_their_component(self):
+        # Components in ascending order of mass, the largest replaced by garbage in five runs.
+        W, H = RUNS.W.astype(float), RUNS.H.astype(float)
+        for run in range(16):
+            order = np.argsort(W[run].sum(axis=0) * H[run].sum(axis=1))
+            W[run], H[run] = W[run][:, order], H[run][order]
+        best = int(RUNS.loss.argmin())
+        spoilt = [run for run in range(16) if run != best][:5]
+        W[spoilt, :, 3] = np.random.default_rng(4).random((5, 50))
+        solution = stable_solution(V, replace(RUNS, W=W, H=H))
+        np.testing.assert_allclose(solution.support, [11 / 16, 1, 1, 1])
+        assert solution.stability.argmin() == 0
+        assert solution.stability[0] < 0.8 < solution.stability[1:].min()
 
     def test_garbage_supports_nothing(self):
         solution = stable_solution(V, self.with_garbage(4))

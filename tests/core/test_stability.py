@@ -9,12 +9,14 @@ from sklearn.metrics import silhouette_samples
 
 from nmfcore.stability import (
     amari_distance,
+    amari_distances,
     amari_instability,
     cluster_components,
     component_silhouettes,
     component_stability,
     cosine_matrix,
     match_components,
+    reproduced_share,
 )
 
 seeds = st.integers(0, 2**32 - 1)
@@ -280,6 +282,11 @@ class TestAmari:
         expected = np.mean([amari_oracle(A, B) for A, B in pairs])
         assert amari_instability(W) == pytest.approx(expected, abs=1e-12)
 
+    def test_distances_are_those_of_every_two_runs(self):
+        W = np.random.default_rng(0).random((4, 7, 3))
+        expected = [[amari_oracle(A, B) if A is not B else 0 for B in W] for A in W]
+        np.testing.assert_allclose(amari_distances(W), expected, atol=1e-12)
+
     def test_the_correlation_is_absolute(self):
         a = np.array([[0.0], [1.0], [2.0]])
         assert amari_distance(a, 2 - a) == pytest.approx(0.0, abs=1e-12)
@@ -303,3 +310,24 @@ class TestAmari:
         assert amari_distance(A, B) == 1.0
         assert amari_instability(np.stack([A, B])) == 1.0
         assert amari_distance(A, A) == 1.0
+
+
+class TestReproduced:
+    def test_counts_the_other_runs_that_find_every_component(self):
+        stream = np.random.default_rng(0)
+        truth = np.eye(6)[:, :3]
+        W = np.stack([truth[:, stream.permutation(3)] * stream.gamma(2, size=3) for _ in range(5)])
+        W[3, :, 0] = np.ones(6)  # one component lost
+        clusters = cluster_components(W)
+        assert reproduced_share(clusters, 0) == pytest.approx(3 / 4)
+        assert reproduced_share(clusters, 3) == 0
+
+    def test_by_the_cosine_of_the_least_alike(self):
+        a, b = np.eye(2), np.array([[1.0, 0.0], [0.5, 1.0]])
+        clusters = cluster_components(np.stack([a, b]))
+        least = 1 / np.sqrt(1.25)
+        assert reproduced_share(clusters, 0, least - 1e-9) == 1
+        assert reproduced_share(clusters, 0, least + 1e-9) == 0
+
+    def test_one_run_is_no_evidence(self):
+        assert reproduced_share(cluster_components(np.ones((1, 4, 2))), 0) is None

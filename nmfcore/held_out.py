@@ -1,0 +1,112 @@
+"""How well a rank predicts hidden cells, sample by sample: what a recommender is judged by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from nmfcore.cross_validation import held_out_cells
+from nmfcore.factorization import factorize
+from nmfcore.problem import pose
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Error over the cells of each sample that were hidden from the fit that predicted them.
+
+    Attributes
+    ----------
+    error : (n_samples,) ndarray of float64
+        ‖v − p‖ / ‖v‖ over the hidden cells of all folds; NaN where none was hidden, or all are zero.
+    baseline : (n_samples,) ndarray of float64
+        The same for predicting the mean of the feature's visible cells: a useful prediction lies below it.
+    n_cells : (n_samples,) ndarray of int
+        Cells that were hidden.
+    """
+
+    error: Array
+    baseline: Array
+    n_cells: NDArray[np.intp]
+
+
+def held_out_by_sample(
+    V: ArrayLike | Any,
+    rank: int,
+    n_folds: int = 5,
+    n_starts: int = 2,
+    fraction: float = 0.1,
+    root_seed: int = 0,
+    *,
+    loss: str | float = "frobenius",
+    max_iter: int = 150,
+    tol: float = 1e-5,
+    observed: ArrayLike | None = None,
+    dtype: str = "float32",
+) -> HeldOut:
+    """Hide cells, fit the others from fresh starts, predict the hidden ones; fold by fold.
+
+    The solution itself saw every cell, so its own error says nothing of hidden ones. Of the starts of a fold, the one
+    that fits the visible cells best predicts, and no prediction exceeds the largest visible cell of its feature.
+
+    Parameters
+    ----------
+    V : (n_features, n_samples) array_like or sparse
+    rank : int
+    n_folds, n_starts, fraction, root_seed
+        See `nmfcore.cross_validation.cross_validate`.
+    loss, max_iter, tol, observed, dtype
+        See `nmfcore.factorize`.
+
+    Returns
+    -------
+    HeldOut
+    """
+    problem = pose(V, observed, loss, dtype)
+    values = problem.exact
+    mask = None if observed is None else np.asarray(observed, bool)
+    n_samples = problem.shape[1]
+    squares, totals, plain = np.zeros(n_samples), np.zeros(n_samples), np.zeros(n_samples)
+    n_cells = np.zeros(n_samples, np.intp)
+    for fold, cells in enumerate(
+        held_out_cells(problem.shape, n_folds, fraction, root_seed, mask)
+    ):
+        rows, columns = cells
+        visible = np.ones(problem.shape, bool) if mask is None else mask.copy()
+        visible[rows, columns] = False
+        seeds = range(fold * n_starts, (fold + 1) * n_starts)
+        runs = factorize(
+            values, rank, seeds, root_seed, loss, max_iter, tol, observed=visible, dtype=dtype
+        )
+        best = int(np.where(np.isfinite(runs.loss), runs.loss, np.inf).argmin())
+        W, H = runs.W[best].astype(float), runs.H[best].astype(float)
+        largest, mean = _visible_rows(values, visible)
+        v = np.asarray(values[rows, columns], np.float64).ravel()
+        product = np.einsum("ck,kc->c", W[rows], H[:, columns])
+        predicted = np.clip(np.nan_to_num(product), 0, largest[rows])
+        for sums, terms in (
+            (squares, (v - predicted) ** 2),
+            (plain, (v - mean[rows]) ** 2),
+            (totals, v**2),
+        ):
+            sums += np.bincount(columns, terms, n_samples)
+        n_cells += np.bincount(columns, minlength=n_samples)
+    totals = np.where(totals > 0, totals, np.nan)
+    return HeldOut(np.sqrt(squares / totals), np.sqrt(plain / totals), n_cells)
+
+
+def _visible_rows(values: Any, visible: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Largest and mean visible cell of every feature."""
+    if sparse.issparse(values):
+        shown = sparse.csr_array(values.multiply(visible))
+        largest = shown.max(axis=1).toarray().ravel()
+    else:
+        shown = values * visible
+        largest = shown.max(axis=1)
+    sums = np.asarray(shown.sum(axis=1)).ravel()
+    return np.asarray(largest, np.float64), sums / np.maximum(visible.sum(axis=1), 1)
