@@ -16,6 +16,9 @@ use rule * from nmf
 
 
 onsuccess:
+    from pathlib import Path
     from nmfcore.adapters.closing import closing_words
 
-    print(closing_words(f"results/{config['name']}"))
+    # Only a part of the sweep may have been asked for.
+    if Path(f"results/{config['name']}/selection/recommendation.json").exists():
+        print(closing_words(f"results/{config['name']}"))

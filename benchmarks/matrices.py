@@ -89,7 +89,7 @@ def text(
         (np.ones(len(words)), (words, documents)), shape=(n_words, n_documents)
     ).tocsr()
     counts.sum_duplicates()
-    return _tf_idf(counts)
+    return _tf_idf(sparse.csr_array(counts))
 
 
 def _depth(mean: Array, density: float) -> float:

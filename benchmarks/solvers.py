@@ -49,10 +49,12 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import nmfcore
 from nmfcore.divergence import divergences, sum_of_squares
-from nmfcore.factorization import Runs, factorize, transform
+from nmfcore.factorization import factorize, transform
 from nmfcore.problem import LOSSES
+from nmfcore.runs import Runs
 from nmfcore.solvers import alternating, hals, kullback_leibler, products, registry
 from nmfcore.solvers.hidden import HiddenCells
+from nmfcore.warm_up import warm_up
 
 TOLERANCES = (1e-3, 1e-4, 1e-5, 1e-6)
 """Tolerances our batch is timed at; the last is the default of `factorize`."""
@@ -100,6 +102,11 @@ def ours(V: Any, rank: int, n_seeds: int, repeat: int, loss: str, tol: float, dt
     with stopwatch() as spent:
         runs = factorize(V, rank, range(n_seeds), repeat, loss, tol=tol, dtype=dtype)
     return Cost(spent["cpu"] / n_seeds, spent["wall"] / n_seeds, float(np.median(runs.loss)))
+
+
+def report_progress(line: str) -> None:
+    """Say on stderr what was just measured; the tables go to stdout."""
+    print(line, file=sys.stderr, flush=True)
 
 
 @cache
@@ -160,6 +167,7 @@ SCIKIT_LEARN = (
         "MU, tol 1e-6", solver="mu", beta_loss="kullback-leibler", tol=1e-6, max_iter=1000
     ),
 )
+QUICK_PEERS = (SCIKIT_LEARN[0], SCIKIT_LEARN[3])
 
 R_PROGRAM = """
 args <- commandArgs(TRUE); folder <- args[1]; rank <- as.integer(args[2]); seed <- as.integer(args[3])
@@ -359,7 +367,7 @@ def comparison(case: Case, options: Options) -> str:
         for rank in case.ranks if loss == "frobenius" else (case.kl_rank,):
             for line in _rank_lines(case, V, rank, loss, options):
                 lines.append(line)
-                print(line, flush=True)
+                report_progress(line)
             if loss == "frobenius":
                 lines.append(bound_line(V, rank))
     size = f"{V.shape[0]} × {V.shape[1]}, {100 * _density(V):.2g} % nonzero"
@@ -564,7 +572,7 @@ def profile(options: Options) -> str:
             runs = factorize(V, rank, range(case.n_seeds), loss=loss)
         label = f"{case.name}, rank {rank}, {case.n_seeds} seeds, {loss}: {runs.solver}"
         lines.append(_profile_line(label, found, spent["cpu"], parts))
-        print(lines[-1], flush=True)
+        report_progress(lines[-1])
     return "\n".join(lines)
 
 
@@ -594,7 +602,7 @@ def masked(options: Options) -> str:
         observed = np.random.default_rng(1).random(V.shape) >= 0.1
         for loss in ("frobenius", "kullback-leibler"):
             lines.append(_masked_line(case, V, rank, observed, loss, options.repeats))
-            print(lines[-1], flush=True)
+            report_progress(lines[-1])
     return "\n".join(lines)
 
 
@@ -805,9 +813,10 @@ def main() -> None:
             quick=asked.quick,
             repeats=1 if asked.quick else asked.repeats,
             cases=QUICK_CASES if asked.quick else CASES,
-            peers=SCIKIT_LEARN[:1] if asked.quick else find_peers(asked.rscript),
+            peers=QUICK_PEERS if asked.quick else find_peers(asked.rscript),
             cnmf_python=asked.cnmf_python,
         )
+        warm_up()
         stamp = machine()
         print(stamp)
         found = {}

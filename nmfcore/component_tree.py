@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmfcore.bi_cross_validation import nonnegative_least_squares
-from nmfcore.consensus import column_norms
+from nmfcore.norms import column_norms
 from nmfcore.stability import cosine_matrix
 
 Array = NDArray[np.float64]

@@ -20,6 +20,8 @@ from scipy import sparse
 from scipy.cluster.hierarchy import cophenet, leaves_list, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
+from nmfcore.norms import column_norms
+
 UNASSIGNED = -1
 RELATIVE_TIE = 1e-9
 MAX_SAMPLES = 5000
@@ -111,23 +113,6 @@ class _Dendrogram:
     weights: Array
     linkage: Array
     inverse: Labels
-
-
-def column_norms(W: NDArray[np.floating]) -> Array:
-    """Euclidean norm of each column, safe from overflow and underflow.
-
-    Parameters
-    ----------
-    W : (..., n_features, rank) ndarray
-
-    Returns
-    -------
-    (..., rank) ndarray of float64
-    """
-    values = np.asarray(W, dtype=np.float64)
-    peak = np.abs(values).max(axis=-2, initial=0.0)
-    scaled = values / np.where(peak > 0, peak, 1.0)[..., None, :]
-    return np.asarray(peak * np.sqrt(np.einsum("...mk,...mk->...k", scaled, scaled)))
 
 
 def run_labels(

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from nmfcore.bi_cross_validation import BiCrossValidation
 from nmfcore.consensus import ConsensusSummary, run_labels, summarize_consensus
 from nmfcore.cross_validation import CrossValidation
-from nmfcore.factorization import Runs, Status
 from nmfcore.intervals import (
     Interval,
     consensus_intervals,
@@ -22,6 +21,7 @@ from nmfcore.intervals import (
 )
 from nmfcore.permutation import PermutationNull
 from nmfcore.reconstruction import sparseness_H, sparseness_W
+from nmfcore.runs import Runs, Status
 from nmfcore.stability import (
     amari_distances,
     cluster_components,

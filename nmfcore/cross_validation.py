@@ -11,8 +11,9 @@ from scipy import sparse
 
 from nmfcore.deviation import absolute_deviation
 from nmfcore.errors import InputError
-from nmfcore.factorization import Runs, factorize
+from nmfcore.factorization import factorize
 from nmfcore.problem import as_values, parse_loss
+from nmfcore.runs import Runs
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

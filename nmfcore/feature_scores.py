@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nmfcore.consensus import column_norms
+from nmfcore.norms import column_norms
 
 Array = NDArray[np.float64]
 

@@ -73,9 +73,7 @@ def held_out_by_sample(
     n_samples = problem.shape[1]
     squares, totals, plain = np.zeros(n_samples), np.zeros(n_samples), np.zeros(n_samples)
     n_cells = np.zeros(n_samples, np.intp)
-    for fold, cells in enumerate(
-        held_out_cells(problem.shape, n_folds, fraction, root_seed, mask)
-    ):
+    for fold, cells in enumerate(held_out_cells(problem.shape, n_folds, fraction, root_seed, mask)):
         rows, columns = cells
         visible = np.ones(problem.shape, bool) if mask is None else mask.copy()
         visible[rows, columns] = False

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from nmfcore.factorization import Runs
+from nmfcore.runs import Runs
 
 MAX_ENTRIES = 2**22
 """Of larger matrices, a random sample of rows and columns is examined."""

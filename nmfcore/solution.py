@@ -10,15 +10,17 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
-from nmfcore.consensus import column_norms, sample_labels
+from nmfcore.consensus import sample_labels
 from nmfcore.divergence import divergence_from_constant, divergences, sum_of_squares
 from nmfcore.errors import InputError
-from nmfcore.factorization import Runs, Transformed, factorize_from
+from nmfcore.factorization import Transformed, factorize_from
 from nmfcore.factorization import transform as transform_with
 from nmfcore.feature_scores import feature_scores, feature_shares, marker_features
 from nmfcore.local_density import LocalDensity, local_density
+from nmfcore.norms import column_norms
 from nmfcore.problem import Problem, pose
 from nmfcore.reconstruction import hoyer_sparseness
+from nmfcore.runs import Runs
 from nmfcore.solution_evidence import (
     SUPPORT_COSINE,
     assignments,

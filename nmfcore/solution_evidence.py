@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from nmfcore.consensus import UNASSIGNED, column_norms, run_labels, silhouette_widths
-from nmfcore.factorization import Runs
+from nmfcore.consensus import UNASSIGNED, run_labels, silhouette_widths
+from nmfcore.norms import column_norms
+from nmfcore.runs import Runs
 from nmfcore.stability import cosine_matrix
 
 Array = NDArray[np.float64]

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from nmfcore.consensus import column_norms, silhouette_widths
+from nmfcore.consensus import silhouette_widths
+from nmfcore.norms import column_norms
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.intp]

@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike
 from nmfcore.criteria import Criteria, RankSummary, summarize_rank
 from nmfcore.cross_validation import cross_validate
 from nmfcore.errors import InputError
-from nmfcore.factorization import Runs, factorize
+from nmfcore.factorization import factorize
 from nmfcore.problem import pose
 from nmfcore.reconstruction import svd_errors
 from nmfcore.residuals import best_run_residual_excess
+from nmfcore.runs import Runs
 from nmfcore.selection import Recommendation, SelectionRule, recommend
 from nmfcore.solution import Solution, stable_solution
 

@@ -50,6 +50,12 @@ def load_config(config: Mapping[str, Any], schema_file: str | Path) -> Json:
         complete["ranks"] = list(range(ranks["min"], ranks["max"] + 1))
     else:
         complete["ranks"] = sorted(ranks)
+    chosen = complete["select"]["rank"]
+    if chosen is not None and chosen not in complete["ranks"]:
+        tried = ", ".join(map(str, complete["ranks"]))
+        raise ConfigError(
+            f"select.rank: {chosen} is not among the ranks ({tried}); add it to ranks, or choose one of them."
+        )
     validation = complete["validate"]["cross_validation"]
     if validation and validation["folds"] * validation["fraction"] > 1 + 1e-9:
         raise ConfigError(

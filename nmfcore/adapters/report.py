@@ -25,7 +25,7 @@ import yaml
 import nmfcore
 from nmfcore.adapters import store
 from nmfcore.adapters.figures.style import PNG_DPI
-from nmfcore.factorization import Status
+from nmfcore.runs import Status
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _CSS_PIXELS_AN_INCH = 96 * 1.35  # a little larger than in print

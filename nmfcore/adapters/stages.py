@@ -14,19 +14,28 @@ import numpy as np
 from nmfcore.adapters import store
 from nmfcore.adapters.matrix import LabelledMatrix
 from nmfcore.adapters.preparation import prepare
+from nmfcore.adapters.solving import (
+    SolutionPaths,
+    write_chosen,
+    write_no_solution,
+    write_solution,
+)
 from nmfcore.adapters.store import Json
 from nmfcore.consensus import ConsensusSummary
 from nmfcore.criteria import Criteria, RankSummary, summarize_rank
 from nmfcore.cross_validation import CrossValidation, cross_validate
 from nmfcore.errors import NmfcoreError
 from nmfcore.factorization import factorize
+from nmfcore.held_out import held_out_by_sample
 from nmfcore.reconstruction import svd_errors
-from nmfcore.selection import SelectionRule, recommend
-from nmfcore.solution import Solution, stable_solution
+from nmfcore.selection import Recommendation, SelectionRule, recommend
+from nmfcore.solution import stable_solution
+from nmfcore.solvers.penalties import Penalties
 
 log = logging.getLogger("nmfcore")
 
-TOP_FEATURES = 20
+CHOSEN_BY_USER = "chosen by the user"
+"""Decision where the configuration names the rank."""
 
 CODE = {
     "prepare": store.code_digest(
@@ -37,7 +46,8 @@ CODE = {
     "validate": store.code_digest("cross_validation.py", "solvers"),
     "summarize": store.code_digest("criteria.py", "reconstruction.py"),
     "select": store.code_digest("selection.py"),
-    "solve": store.code_digest("solution.py", "solvers"),
+    "solve_rank": store.code_digest("solution.py", "solvers", "adapters/solving.py"),
+    "solve": store.code_digest("component_tree.py", "held_out.py", "adapters/solving.py"),
     "report": store.code_digest(
         "adapters/captions.py", "adapters/figures", "adapters/report.py", "adapters/templates"
     ),
@@ -77,10 +87,8 @@ def matrix_settings(config: Mapping[str, Any]) -> Json:
 
 def fit_settings(config: Mapping[str, Any]) -> Json:
     """Return what a run depends on beside the matrix."""
-    fit = config["factorize"]
-    return {name: fit[name] for name in ("loss", "max_iter", "tol", "dtype")} | {
-        "root_seed": config["root_seed"]
-    }
+    fit = {key: value for key, value in config["factorize"].items() if key != "seeds_per_job"}
+    return _ordered({**fit, "root_seed": config["root_seed"]})
 
 
 def validation_settings(config: Mapping[str, Any]) -> Json:
@@ -230,7 +238,7 @@ def factorize_batch(
             rank,
             *V.shape,
         )
-    options = {name: settings[name] for name in ("loss", "max_iter", "tol", "dtype", "root_seed")}
+    options = {**settings, "penalties": Penalties(**settings["penalties"])}
     runs = factorize(V.values, rank, range(first, last + 1), observed=V.observed, **options)
     store.write_runs(npz, tsv, runs, _provenance(sha256, settings, "factorize"))
     log.info(
@@ -347,17 +355,16 @@ def select(summaries: Sequence[str], settings: Json, tsv: str, json: str) -> Non
         ("input_sha256", "settings_sha256", "code"),
     )
     criteria = sorted(map(Criteria.from_document, documents.values()), key=lambda c: c.rank)
-    recommendation = recommend(criteria, SelectionRule(**settings["select"]))
+    rule = {name: value for name, value in settings["select"].items() if name != "rank"}
+    recommendation = recommend(criteria, SelectionRule(**rule))
     rows = [c.as_row() for c in criteria]
     store.write_table(tsv, list(rows[0]), [list(row.values()) for row in rows])
     sha256 = next(iter(documents.values()))["provenance"]["input_sha256"]
     store.write_json(
         json,
         {
-            "recommended_rank": recommendation.rank,
-            "decision": str(recommendation.decision),
+            **_choice(recommendation, settings["select"]["rank"]),
             "confidence": str(recommendation.confidence),
-            "headline": recommendation.headline,
             "reasons": list(recommendation.reasons),
             "runners_up": [{"rank": r.rank, "reason": r.reason} for r in recommendation.runners_up],
             "warnings": list(recommendation.warnings),
@@ -366,96 +373,110 @@ def select(summaries: Sequence[str], settings: Json, tsv: str, json: str) -> Non
         },
     )
     log.info(recommendation.headline)
+    if settings["select"]["rank"] is not None:
+        log.info("The user chose rank %d.", settings["select"]["rank"])
+
+
+def _choice(recommendation: Recommendation, by_user: int | None) -> Json:
+    """What the evidence recommends, and what the solution is made for: the same unless the user chose."""
+    decision, headline = str(recommendation.decision), recommendation.headline
+    if by_user is not None:
+        advice = recommendation.rank or "none"
+        headline = f"Rank {by_user}, chosen by the user; recommended is {advice}. {headline}"
+    return {
+        "recommended_rank": recommendation.rank,
+        "recommended_decision": decision,
+        "chosen_rank": recommendation.rank if by_user is None else by_user,
+        "decision": decision if by_user is None else CHOSEN_BY_USER,
+        "headline": headline,
+    }
+
+
+def solve_rank(
+    matrix: str, matrix_json: str, runs: Sequence[str], rank: int, n_seeds: int, npz: str
+) -> None:
+    """Build the stable solution of a rank; where no run converged, say so.
+
+    Parameters
+    ----------
+    matrix, matrix_json : path
+        `prepared/matrix.npz` and `.json`.
+    runs : sequence of path
+        npz files of the rank.
+    rank, n_seeds : int
+    npz : path
+        `ranks/rank-<k>/solution/solution.npz`; the other files are written beside it.
+    """
+    V, sha256 = store.read_matrix(matrix)
+    gathered, provenance = store.read_runs(runs, n_seeds)
+    store.refuse_mixture({matrix: {"input_sha256": sha256}, runs[0]: provenance}, ("input_sha256",))
+    settings = {"runs": provenance["settings"], "seeds": n_seeds}
+    origin = _provenance(sha256, settings, "solve_rank")
+    paths = SolutionPaths.beside(npz)
+    if not gathered.good.any():
+        write_no_solution(paths, f"No run of rank {rank} converged.", origin)
+        log.warning("No run of rank %d converged, so it has no solution.", rank)
+        return
+    solution = stable_solution(V.values, gathered, observed=V.observed)
+    write_solution(paths, solution, V, store.read_json(matrix_json), origin)
+    log.info(
+        "Stable solution of rank %d from %d runs: relative error %.6f. %s",
+        rank,
+        solution.n_runs_used,
+        solution.relative_error,
+        solution.comparison,
+    )
 
 
 def solve(
     matrix: str,
-    matrix_json: str,
     recommendation: str,
-    runs: Mapping[int, Sequence[str]],
-    n_seeds: int,
-    W_tsv: str,
-    H_tsv: str,
-    json: str,
+    solutions: Mapping[int, str],
+    validation: Json | None,
+    npz: str,
 ) -> None:
-    """Build the stable solution at the recommended rank; without one, say why there is none."""
+    """Choose the solution of the recommended rank, or of the one that the user chose; without one, say why.
+
+    Parameters
+    ----------
+    matrix : path
+        `prepared/matrix.npz`.
+    recommendation : path
+        `selection/recommendation.json`.
+    solutions : mapping of int to path
+        `ranks/rank-<k>/solution/solution.npz` of every rank.
+    validation : dict or None
+        What `validation_settings` returns, for the held-out error of every sample; None leaves it out.
+    npz : path
+        `solution/solution.npz`; the other files are written beside it.
+    """
     decision = store.read_json(recommendation)
-    rank = decision["recommended_rank"]
+    rank = decision["chosen_rank"]
     origin = {**decision["provenance"], "code": CODE["solve"]}
-    info = store.read_json(matrix_json)
+    paths = SolutionPaths.beside(npz)
     if rank is None:
-        store.write_table(W_tsv, ["feature"], [])
-        store.write_table(H_tsv, ["component"], [])
-        store.write_json(json, {"rank": None, "reason": decision["headline"], "provenance": origin})
+        write_no_solution(paths, decision["headline"], origin)
         return
     V, sha256 = store.read_matrix(matrix)
-    gathered, provenance = store.read_runs(runs[rank], n_seeds)
+    provenances = {
+        path: store.provenance_of(store.read_npz(path)) for path in dict(solutions).values()
+    }
     store.refuse_mixture(
-        {matrix: {"input_sha256": sha256}, runs[rank][0]: provenance, recommendation: origin},
+        {matrix: {"input_sha256": sha256}, recommendation: origin, **provenances},
         ("input_sha256",),
     )
-    solution = stable_solution(V.values, gathered, observed=V.observed)
-    names = [f"component_{j + 1}" for j in range(rank)]
-    features = _restored(V.feature_ids, solution.W, info["dropped_features"])
-    samples = _restored(V.sample_ids, solution.H.T, info["dropped_samples"])
-    store.write_table(W_tsv, ["feature", *names], [[i, *map(float, w)] for i, w in features])
-    store.write_table(
-        H_tsv,
-        ["component", *(i for i, _ in samples)],
-        [[name, *(float(h[j]) for _, h in samples)] for j, name in enumerate(names)],
-    )
-    store.write_json(json, {**_solution_document(solution, names, V, info), "provenance": origin})
-    log.info(
-        "Stable solution of rank %d: relative error %.6f from %d runs.",
-        rank,
-        solution.relative_error,
-        solution.n_runs_used,
-    )
-
-
-def _restored(
-    ids: np.ndarray[Any, Any], rows: np.ndarray[Any, Any], dropped: Sequence[Json]
-) -> list[tuple[str, np.ndarray[Any, Any]]]:
-    """Ids and rows in the order of the input file, with zeros for what was left out of the fit."""
-    restored = [(str(i), row) for i, row in zip(ids, rows, strict=True)]
-    for entry in dropped:  # ascending positions, so each lands where it stood
-        restored.insert(entry["position"], (entry["id"], np.zeros(rows.shape[1])))
-    return restored
-
-
-def _solution_document(
-    solution: Solution, names: Sequence[str], V: LabelledMatrix, info: Json
-) -> Json:
-    top = np.argsort(-solution.W, axis=0, kind="stable")[:TOP_FEATURES]
-    components = [
-        {
-            "name": name,
-            "support": float(solution.support[j]),
-            "stability": None if solution.stability is None else float(solution.stability[j]),
-            "share": float(solution.share[j]),
-            "sparseness": _number(solution.sparseness[j]),
-            "top_features": [
-                {"id": str(V.feature_ids[i]), "weight": float(solution.W[i, j])} for i in top[:, j]
-            ],
-        }
-        for j, name in enumerate(names)
-    ]
-    labels = solution.labels[:, None]
-    assigned = _restored(V.sample_ids, labels + 1, info["dropped_samples"])
-    return {
-        "rank": solution.rank,
-        "loss": _number(solution.loss),
-        "relative_error": solution.relative_error,
-        "best_run_loss": _number(solution.best_run_loss),
-        "best_run_seed": solution.best_run_seed,
-        "n_runs_used": solution.n_runs_used,
-        "converged": solution.converged,
-        "components": components,
-        "assignments": [
-            {"sample": sample, "component": names[int(label[0]) - 1] if label[0] else None}
-            for sample, label in assigned
-        ],
-    }
+    held_out = None
+    if validation is not None:
+        held_out = held_out_by_sample(
+            V.values,
+            rank,
+            n_starts=validation["starts"],
+            root_seed=validation["root_seed"],
+            loss=validation["loss"],
+            dtype=validation["dtype"],
+            observed=V.observed,
+        )
+    write_chosen(paths, rank, solutions, held_out, V.sample_ids.tolist(), origin)
 
 
 def _number(value: float) -> float | None:

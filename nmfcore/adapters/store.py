@@ -28,7 +28,7 @@ from scipy import sparse
 from nmfcore.adapters.matrix import LabelledMatrix
 from nmfcore.batches import plan_batches
 from nmfcore.errors import ResultError
-from nmfcore.factorization import Runs, concatenate_runs
+from nmfcore.runs import Runs, concatenate_runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -530,15 +530,10 @@ class SweepFolder:
         """`solution/H.tsv`: components × samples."""
         return self._table("solution/H.tsv", "component")
 
-    def solution_files(self, rank: int | None = None) -> tuple[Json, pd.DataFrame, pd.DataFrame]:
-        """`solution.json`, `W.tsv` and `H.tsv` of the recommended solution, or of that of another rank."""
-        place = "solution" if rank is None else f"ranks/rank-{rank}/solution"
-        document = read_json(self.root / place / "solution.json")
-        return (
-            document,
-            self._table(f"{place}/W.tsv", "feature"),
-            self._table(f"{place}/H.tsv", "component"),
-        )
+    def solution_at(self, rank: int | None = None) -> tuple[Json, dict[str, NDArray[Any]]]:
+        """`solution.json` and the arrays of `solution.npz`: of the chosen rank, or of another."""
+        place = self.root / ("solution" if rank is None else f"ranks/rank-{rank}/solution")
+        return read_json(place / "solution.json"), read_npz(place / "solution.npz")
 
     def _table(self, path: str, ids: str) -> pd.DataFrame:
         """Numbers with ids before them, which stay text even if they look like numbers or like nothing."""

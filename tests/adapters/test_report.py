@@ -19,7 +19,7 @@ from scipy.spatial.distance import squareform
 from nmfcore.adapters import figures, report, store
 from nmfcore.adapters.matrix import LabelledMatrix
 from nmfcore.criteria import Criteria
-from nmfcore.factorization import Runs
+from nmfcore.runs import Runs
 
 N_FEATURES, N_SEEDS = 30, 6
 CROSS_VALIDATION = {"folds": 5, "fraction": 0.1, "starts": 2}

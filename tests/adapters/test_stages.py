@@ -22,6 +22,7 @@ class Sweep:
         self, root: Path, table: np.ndarray, annotations: str | None = None, **changes: Any
     ):
         self.root = root
+        root.mkdir(exist_ok=True)
         self.matrix, self.matrix_json = (self.path(f"prepared/matrix.{s}") for s in ("npz", "json"))
         samples = [f"s{j}" for j in range(table.shape[1])]
         lines = ["\t".join(["id", *samples])]
@@ -84,13 +85,14 @@ class Sweep:
             self.path("selection/criteria.tsv"),
             recommendation,
         )
+        solutions = {rank: self.path(f"ranks/rank-{rank}/solution/solution.npz") for rank in ranks}
+        for rank, npz in solutions.items():
+            stages.solve_rank(self.matrix, self.matrix_json, self.runs(rank), rank, 4, npz)
+        validation = None
+        if self.config["validate"]["cross_validation"]:
+            validation = stages.validation_settings(self.config)
         stages.solve(
-            self.matrix,
-            self.matrix_json,
-            recommendation,
-            {rank: self.runs(rank) for rank in ranks},
-            4,
-            *(self.path(f"solution/{name}") for name in ("W.tsv", "H.tsv", "solution.json")),
+            self.matrix, recommendation, solutions, validation, self.path("solution/solution.npz")
         )
 
 

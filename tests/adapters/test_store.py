@@ -16,7 +16,8 @@ from scipy import sparse
 from nmfcore.adapters import store
 from nmfcore.adapters.matrix import LabelledMatrix
 from nmfcore.errors import ResultError
-from nmfcore.factorization import Runs, factorize
+from nmfcore.factorization import factorize
+from nmfcore.runs import Runs
 
 PROVENANCE = {
     "input_sha256": "1" * 64,

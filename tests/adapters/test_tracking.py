@@ -28,7 +28,7 @@ from nmfcore.adapters.tracking.__main__ import main
 from nmfcore.adapters.tracking.dashboard import links, server_command
 from nmfcore.adapters.tracking.fits import error_history
 from nmfcore.adapters.tracking.sweeps import description
-from nmfcore.factorization import Runs
+from nmfcore.runs import Runs
 
 SWEEP = "tiny"
 

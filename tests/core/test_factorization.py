@@ -11,8 +11,9 @@ from sklearn.decomposition import NMF
 
 from nmfcore import Status, factorize
 from nmfcore.errors import InputError
-from nmfcore.factorization import concatenate_runs, factorize_from
+from nmfcore.factorization import factorize_from
 from nmfcore.problem import pose
+from nmfcore.runs import concatenate_runs
 from nmfcore.solvers.registry import compression_width
 
 bounded = settings(

@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import sparse
-from scipy.optimize import linear_sum_assignment
+from scipy.optimize import linear_sum_assignment, nnls
 
 from nmfcore import Status, factorize
 from nmfcore.errors import InputError
-from nmfcore.factorization import concatenate_runs
+from nmfcore.runs import concatenate_runs
 from nmfcore.solution import SUPPORT_COSINE, stable_solution
 
 
@@ -280,3 +280,142 @@ def test_an_all_zero_matrix_has_an_all_zero_solution():
     assert solution.loss == 0
     assert np.isfinite(solution.W).all()
     assert (solution.labels == -1).all()
+
+
+class TestEvidence:
+    def test_intervals_hold_what_they_are_of(self):
+        assert (SOLUTION.H_low <= SOLUTION.H).all()
+        assert (SOLUTION.H_high >= SOLUTION.H).all()
+        for share, interval in (
+            (SOLUTION.support, SOLUTION.support_interval),
+            (SOLUTION.replication, SOLUTION.replication_interval),
+            (SOLUTION.matched_cosine, SOLUTION.matched_cosine_interval),
+        ):
+            assert (interval[:, 0] <= share + 1e-12).all()
+            assert (share <= interval[:, 1] + 1e-12).all()
+
+    def test_explained_adds_up_to_the_explained_variance(self):
+        expected = 1 - SOLUTION.relative_error**2
+        assert SOLUTION.explained.sum() == pytest.approx(expected, rel=1e-6)
+
+    def test_explained_adds_up_to_one_for_kullback_leibler(self):
+        runs = factorize(V, 4, range(6), loss="kullback-leibler")
+        assert stable_solution(V, runs).explained.sum() == pytest.approx(1, rel=1e-6)
+
+    def test_samples_are_assigned_with_confidence(self):
+        assert SOLUTION.confidence.min() == 1
+        assert (SOLUTION.assignment != "unassigned").all()
+        residual = np.linalg.norm(V - SOLUTION.W @ SOLUTION.H, axis=0) / np.linalg.norm(V, axis=0)
+        np.testing.assert_allclose(SOLUTION.sample_error, residual, rtol=1e-9)
+
+    def test_another_start_of_the_clustering_gives_the_same_clusters(self):
+        assert SOLUTION.clustering_agreement == 1
+        assert SOLUTION.n_runs_centre == SOLUTION.n_runs_used == 16
+
+    def test_starts_agree_on_noise_but_samples_do_not(self):
+        noise = np.random.default_rng(3).exponential(size=(80, 80))
+        solution = stable_solution(noise, factorize(noise, 3, range(10)))
+        assert solution.support.max() == 1
+        assert solution.replication.max() <= 0.25
+
+    def test_a_component_of_one_sample_is_found_by_every_start_but_not_by_other_samples(self):
+        random = np.random.default_rng(6)
+        matrix = random.poisson(
+            20 * random.gamma(0.5, size=(60, 2)) @ random.gamma(1, size=(2, 40))
+        )
+        matrix[:, 7] += random.poisson(400 * random.gamma(0.3, size=60))
+        solution = stable_solution(matrix, factorize(matrix, 3, range(10)))
+        own = int(solution.H[:, 7].argmax())
+        assert solution.support[own] == 1
+        assert solution.replication[own] == 0
+        assert np.delete(solution.replication, own).min() > 0.7
+
+    def test_splits_can_be_left_out(self):
+        solution = stable_solution(V, RUNS, n_splits=0)
+        assert solution.replication is None
+        assert solution.replication_interval is None
+        np.testing.assert_array_equal(solution.W, SOLUTION.W)
+
+
+class TestSeveralMinima:
+    @staticmethod
+    def two_minima():
+        """Runs of which a third stopped in a poorer minimum, their first component replaced by another."""
+        W, H = RUNS.W.astype(float), RUNS.H.astype(float)
+        loss, error = RUNS.loss.copy(), RUNS.relative_error.copy()
+        W[:5] = np.random.default_rng(8).permuted(W[:5], axis=1)
+        loss[:5] *= 1.2
+        error[:5] *= np.sqrt(1.2)
+        return replace(RUNS, W=W, H=H, loss=loss, relative_error=error)
+
+    def test_the_centre_is_of_the_runs_at_the_least_loss(self):
+        solution = stable_solution(V, self.two_minima(), max_iter=0, n_splits=0)
+        expected = stable_solution(V, RUNS.take(np.arange(5, 16)), max_iter=0, n_splits=0)
+        assert solution.n_runs_centre == expected.n_runs_centre == 11
+        assert solution.n_runs_used == 16
+        np.testing.assert_allclose(solution.W, expected.W, atol=1e-9)
+
+    def test_the_difference_of_the_losses_is_explained(self):
+        assert "same optimum" in SOLUTION.comparison
+        assert "16 of 16 runs" in SOLUTION.comparison
+        assert "below" in replace(SOLUTION, loss=SOLUTION.best_run_loss / 2).comparison
+        assert "above" in replace(SOLUTION, loss=SOLUTION.best_run_loss * 2).comparison
+
+
+class TestNewSamples:
+    @pytest.mark.parametrize("loss", ["frobenius", "kullback-leibler", "itakura-saito"])
+    def test_the_training_samples_get_their_own_coefficients(self, loss):
+        matrix = V + 0.1
+        solution = stable_solution(matrix, factorize(matrix, 3, range(4), loss=loss), n_splits=0)
+        size = solution.H.max()
+        np.testing.assert_allclose(solution.transform(matrix).H, solution.H, atol=1e-9 * size)
+        part = solution.transform(matrix[:, 5:8])
+        np.testing.assert_allclose(part.H, solution.H[:, 5:8], atol=1e-4 * size)
+
+    def test_coefficients_are_the_least_squares_ones(self):
+        new = W_TRUE @ np.random.default_rng(1).gamma(1, size=(4, 6))
+        found = SOLUTION.transform(new)
+        for j in range(6):
+            expected, residual = nnls(SOLUTION.W, new[:, j])
+            np.testing.assert_allclose(found.H[:, j], expected, atol=1e-6 * expected.max())
+            error = residual / np.linalg.norm(new[:, j])
+            assert found.relative_error[j] == pytest.approx(error, rel=1e-6)
+
+    def test_faint_and_strong_samples_are_solved_alike(self):
+        new = V[:, :6] * np.ldexp(1.0, [0, -60, 60, -200, 200, 0])
+        found = np.ldexp(SOLUTION.transform(new).H, [0, 60, -60, 200, -200, 0])
+        np.testing.assert_allclose(found, SOLUTION.H[:, :6], atol=1e-5 * SOLUTION.H.max())
+
+    def test_hidden_cells_and_features_have_no_influence(self):
+        observed = np.ones((50, 3), bool)
+        observed[10:20] = False
+        observed[30, 1] = False
+        new = V[:, :3]
+        found = SOLUTION.transform(np.where(observed, new, 1e9), observed=observed).H
+        for j in range(3):
+            seen = observed[:, j]
+            expected, _ = nnls(SOLUTION.W[seen], new[seen, j])
+            np.testing.assert_allclose(found[:, j], expected, atol=1e-4 * expected.max())
+
+    def test_a_sample_of_zeros_gets_zeros(self):
+        found = SOLUTION.transform(np.zeros((50, 2)))
+        np.testing.assert_array_equal(found.H, 0)
+        assert np.isnan(found.relative_error).all()
+
+    def test_other_features_are_refused(self):
+        with pytest.raises(InputError, match="50 features"):
+            SOLUTION.transform(V[:-1])
+
+    def test_cells_are_predicted_by_the_product(self):
+        rows, columns = np.array([0, 7, 49]), np.array([3, 3, 39])
+        np.testing.assert_allclose(
+            SOLUTION.predict(rows, columns), SOLUTION.reconstruct()[rows, columns]
+        )
+
+    def test_hidden_ratings_are_predicted_better_than_by_the_mean(self):
+        observed = np.random.default_rng(4).random(V.shape) < 0.8
+        runs = factorize(V, 4, range(6), observed=observed)
+        solution = stable_solution(V, runs, observed=observed, n_splits=0)
+        hidden = np.nonzero(~observed)
+        error = np.linalg.norm(solution.predict(*hidden) - V[hidden])
+        assert error < 0.5 * np.linalg.norm(V[observed].mean() - V[hidden])

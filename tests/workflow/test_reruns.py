@@ -49,18 +49,40 @@ def test_what_no_result_depends_on_repeats_nothing(
     assert planned(own_project, {**small_config, **change}) == {}
 
 
+def test_a_part_of_a_sweep_can_be_asked_for(
+    tmp_path: Path, untracked_config: dict[str, Any]
+) -> None:
+    done = run_sweep(tmp_path, untracked_config, "--", "results/small/prepared/matrix.npz")
+    assert done.returncode == 0, done.stdout
+    assert jobs(done) == {"prepare": 1}
+
+
 def test_a_lost_result_file_is_made_anew(
     own_project: Path, untracked_config: dict[str, Any]
 ) -> None:
     sweep = own_project / "results/small"
     for lost, expected in {
         "solution/W.tsv": {"solve": 1, "report": 1},
-        "runs/rank-2/seeds-0-5.npz": {"factorize": 1, "summarize": 1} | ANSWER,
+        "runs/rank-2/seeds-0-5.npz": {"factorize": 1, "summarize": 1, "solve_rank": 1} | ANSWER,
         "figures/rank_survey.png": {"report": 1},
     }.items():
         (sweep / lost).rename(sweep / "aside")
         assert planned(own_project, untracked_config) == expected
         (sweep / "aside").rename(sweep / lost)
+
+
+def test_another_rank_by_the_user_repeats_the_answer_only(
+    own_project: Path, untracked_config: dict[str, Any]
+) -> None:
+    chosen = {**untracked_config, "select": {"rank": 2}}
+    done = run_sweep(own_project, chosen)
+    assert done.returncode == 0, done.stdout
+    assert jobs(done) == ANSWER
+    folder = store.SweepFolder(own_project / "results/small")
+    assert folder.recommendation["recommended_rank"] == 3
+    assert folder.recommendation["decision"] == "chosen by the user"
+    assert folder.solution["rank"] == folder.recommendation["chosen_rank"] == 2
+    assert "chosen by the user" in (folder.root / "report.html").read_text()
 
 
 def test_an_input_file_that_was_touched_repeats_nothing(
@@ -99,14 +121,17 @@ def test_another_rank_adds_its_own_jobs(
     own_project: Path, untracked_config: dict[str, Any]
 ) -> None:
     wider = {**untracked_config, "ranks": [1, 2, 3, 4, 5]}
-    assert planned(own_project, wider) == {"factorize": 1, "validate": 1, "summarize": 1} | ANSWER
+    added = {"factorize": 1, "validate": 1, "summarize": 1, "solve_rank": 1}
+    assert planned(own_project, wider) == added | ANSWER
 
 
 def test_settings_of_the_fit_repeat_the_runs_only(
     own_project: Path, untracked_config: dict[str, Any]
 ) -> None:
     changed = {**untracked_config, "factorize": {"seeds_per_job": 6, "tol": 1e-4}}
-    assert planned(own_project, changed) == {"factorize": 4, "summarize": 4} | ANSWER
+    assert (
+        planned(own_project, changed) == {"factorize": 4, "summarize": 4, "solve_rank": 4} | ANSWER
+    )
 
 
 def test_settings_of_the_decision_repeat_the_decision(

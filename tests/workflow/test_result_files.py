@@ -18,6 +18,7 @@ from nmfcore.adapters.store import figure_names
 from nmfcore.criteria import Criteria
 
 RANKS = (1, 2, 3, 4)
+SOLUTION = ("W.tsv", "H.tsv", "solution.npz", "solution.json")
 PROVENANCE = {"input_sha256", "settings_sha256", "settings", "code"}
 # Keys below these are data, not format.
 FREE = {"provenance", "columns", "parameters", "classic_rules"}
@@ -46,7 +47,7 @@ def test_the_files_are_those_that_are_documented(finished_sweep: Path) -> None:
     expected = {"report.html", "figures/captions/report.rst"}
     expected |= {f"prepared/{name}" for name in ("matrix.npz", "matrix.json", "annotations.json")}
     expected |= {f"selection/{name}" for name in ("criteria.tsv", "recommendation.json")}
-    expected |= {f"solution/{name}" for name in ("W.tsv", "H.tsv", "solution.json")}
+    expected |= {f"solution/{name}" for name in SOLUTION}
     expected |= {"tracking/store.json", "tracking/sweep.json"}
     for name in figure_names(RANKS):
         expected |= {f"figures/{name}.svg", f"figures/{name}.png", f"figures/captions/{name}.rst"}
@@ -56,6 +57,7 @@ def test_the_files_are_those_that_are_documented(finished_sweep: Path) -> None:
             f"ranks/rank-{rank}/{name}"
             for name in ("consensus.npz", "summary.json", "cross_validation.json")
         }
+        expected |= {f"ranks/rank-{rank}/solution/{name}" for name in SOLUTION}
         expected.add(f"tracking/rank-{rank}-seeds-0-5.json")
     found = {p.relative_to(finished_sweep).as_posix() for p in finished_sweep.rglob("*")}
     folders = {name for name in found if (finished_sweep / name).is_dir()}
@@ -66,7 +68,7 @@ def test_every_npz_is_sealed_without_pickles_and_says_where_it_comes_from(
     finished_sweep: Path,
 ) -> None:
     files = sorted(finished_sweep.rglob("*.npz"))
-    assert len(files) == 1 + 2 * len(RANKS)
+    assert len(files) == 2 + 3 * len(RANKS)
     matrix = store.read_json(finished_sweep / "prepared/matrix.json")["sha256"]
     for file in files:
         with np.load(file, allow_pickle=False) as archive:
@@ -96,7 +98,8 @@ def test_every_json_is_sealed_and_says_where_it_comes_from(finished_sweep: Path)
         ("ranks/rank-2/cross_validation.json", "`ranks/rank-<k>/cross_validation.json`"),
         ("ranks/rank-2/summary.json", "`ranks/rank-<k>/summary.json`"),
         ("selection/recommendation.json", "`selection/recommendation.json`"),
-        ("solution/solution.json", "`solution/W.tsv`"),
+        ("solution/solution.json", "`solution/solution.json`"),
+        ("ranks/rank-2/solution/solution.json", "`solution/solution.json`"),
         ("tracking/sweep.json", "`figures/captions"),
     ],
 )
@@ -111,6 +114,7 @@ def test_every_key_is_documented(finished_sweep: Path, file: str, start: str) ->
         ("prepared/matrix.npz", "`prepared/matrix.npz`"),
         ("runs/rank-2/seeds-0-5.npz", "`runs/rank-<k>"),
         ("ranks/rank-2/consensus.npz", "`ranks/rank-<k>/consensus.npz`"),
+        ("solution/solution.npz", "`solution/solution.npz`"),
     ],
 )
 def test_every_array_is_documented(finished_sweep: Path, file: str, start: str) -> None:

@@ -29,6 +29,7 @@ MATRIX = f"{RESULTS}/prepared/matrix.npz"
 ANNOTATIONS = f"{RESULTS}/prepared/annotations.json"
 RECOMMENDATION = f"{RESULTS}/selection/recommendation.json"
 RANKS = config["ranks"]
+SOLUTION = ("W.tsv", "H.tsv", "solution.npz", "solution.json")
 
 
 wildcard_constraints:
@@ -71,6 +72,11 @@ def planned_batches(rank):
     return plan_batches(config["seeds"], config["factorize"]["seeds_per_job"], existing)
 
 
+def solution_files(rank):
+    """Files of the solution of a rank."""
+    return [f"{RESULTS}/ranks/rank-{rank}/solution/{name}" for name in SOLUTION]
+
+
 def run_files(rank):
     """npz files of the runs of a rank."""
     return [
@@ -96,7 +102,7 @@ def all_targets():
         ANNOTATIONS,
         f"{RESULTS}/selection/criteria.tsv",
         RECOMMENDATION,
-        *(f"{RESULTS}/solution/{name}" for name in ("W.tsv", "H.tsv", "solution.json")),
+        *(f"{RESULTS}/solution/{name}" for name in SOLUTION),
         *(
             f"{RESULTS}/figures/{name}.{kind}"
             for name in figure_names(RANKS)
@@ -111,6 +117,7 @@ def all_targets():
         for npz in run_files(rank):
             targets += [npz, npz.removesuffix("npz") + "tsv"]
         targets += [f"{RESULTS}/ranks/rank-{rank}/{part}" for part in parts]
+        targets += solution_files(rank)
     if config["tracking"]["enabled"]:
         targets += track_markers() + [f"{RESULTS}/tracking/sweep.json"]
     return targets

@@ -28,7 +28,7 @@ from nmfcore.adapters.figures.style import (
     styled,
     write,
 )
-from nmfcore.factorization import Status
+from nmfcore.runs import Status
 
 _GOLDEN = (5**0.5 - 1) / 2
 _MANY_RUNS = 3000  # as vectors, more would make the file slow to open

@@ -16,7 +16,7 @@ from nmfcore.adapters.matrix import LabelledMatrix
 from nmfcore.adapters.readers.wording import few
 from nmfcore.adapters.store import Json, SweepFolder
 from nmfcore.errors import InputError, ResultError
-from nmfcore.factorization import Status
+from nmfcore.runs import Status
 from nmfcore.solution import coefficients
 
 LEAST_SHARE = 0.5
@@ -96,7 +96,9 @@ class FittedComponents:
         fit = coefficients(samples.values[rows], self.W[known], self.loss, observed=observed)
         notices = [*self.notices, *self._about(known, ids)]
         if fit.status == Status.MAX_ITER:
-            notices.append("The fit stopped at its largest number of iterations; the last digits are open.")
+            notices.append(
+                "The fit stopped at its largest number of iterations; the last digits are open."
+            )
         return Applied(np.asarray(fit.H, np.float64), fit.relative_error, tuple(notices))
 
     def _refuse_if_few(self, known: NDArray[np.bool_], ids: Sequence[str]) -> None:
@@ -104,8 +106,9 @@ class FittedComponents:
             return
         raise InputError(
             f"The new samples have {int(known.sum())} of the model's {known.size} features; at least "
-            f"{math.ceil(LEAST_SHARE * known.size)} ({LEAST_SHARE:.0%}) are needed. The model knows {few(self.feature_ids)}; "
-            f"the new samples have {few(ids)}. Check the ids, and which axis holds the features."
+            f"{math.ceil(LEAST_SHARE * known.size)} ({LEAST_SHARE:.0%}) are needed. The model knows "
+            f"{few(self.feature_ids)}; the new samples have {few(ids)}. Check the ids, and which axis holds the "
+            "features."
         )
 
     def _about(self, known: NDArray[np.bool_], ids: Sequence[str]) -> list[str]:
@@ -158,20 +161,18 @@ def read_fitted(root: str | Path, rank: int | None = None) -> FittedComponents:
     folder = SweepFolder(root)
     if not (folder.root / "selection/recommendation.json").is_file():
         raise ResultError(f"{root}: no finished sweep; name a folder such as results/leukemia.")
-    document, table, _ = folder.solution_files(rank)
+    document, arrays = folder.solution_at(rank)
     if document["rank"] is None:
         ranks = ", ".join(map(str, folder.ranks))
         raise ResultError(
-            f"{root} has no recommended rank: {document['reason']} Name one of its ranks ({ranks}) instead."
+            f"{root} has no such solution: {document['reason']} Ranks of this sweep are {ranks}; name another."
         )
-    info = folder.matrix_info
-    fitted = ~table.index.isin([entry["id"] for entry in info["dropped_features"]])
     return FittedComponents(
-        W=table.to_numpy(np.float64)[fitted],
-        feature_ids=table.index.to_numpy(str)[fitted],
-        names=tuple(map(str, table.columns)),
+        W=arrays["W"],
+        feature_ids=arrays["feature_ids"],
+        names=tuple(map(str, arrays["components"])),
         loss=str(folder.settings["factorize"]["loss"]),
-        notices=_about_preparation(info),
+        notices=_about_preparation(folder.matrix_info),
     )
 
 

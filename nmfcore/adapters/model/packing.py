@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,19 +32,20 @@ def pack_model(folder: SweepFolder, path: str | Path, rank: int | None = None) -
     rank : int, optional
         The solution of that rank instead of the recommended one.
     """
-    from mlflow.models import ModelSignature
-    from mlflow.pyfunc import save_model
-
     fitted = read_fitted(folder.root, rank)
-    inputs, outputs = _schemas(fitted)
-    with tempfile.TemporaryDirectory(prefix="nmfcore-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="nmfcore-") as scratch, warnings.catch_warnings():
+        # MLflow warns of its own type hints, and of what it asks of pandas.
+        warnings.simplefilter("ignore")
+        from mlflow.models import ModelSignature
+        from mlflow.pyfunc import save_model
+
         npz = Path(scratch) / "W.npz"
         write_fitted(npz, fitted, folder.recommendation["provenance"])
         save_model(
             path=str(path),
             python_model=str(_CODE),
             artifacts={"components": str(npz)},
-            signature=ModelSignature(inputs, outputs),
+            signature=ModelSignature(*_schemas(fitted)),
             input_example=_example(folder, fitted),
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
             code_paths=[str(Path(nmfcore.__file__).parent)],

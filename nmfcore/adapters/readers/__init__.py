@@ -43,6 +43,7 @@ def read_matrix(
     negative_tolerance: float = 0.0,
     feature_ids: str | os.PathLike[str] | None = None,
     sample_ids: str | os.PathLike[str] | None = None,
+    min_samples: int = 2,
 ) -> LabelledMatrix:
     """Read a matrix from a file and check it.
 
@@ -58,6 +59,8 @@ def read_matrix(
         Values in [-negative_tolerance, 0) are read as 0, with a notice.
     feature_ids, sample_ids : str or path-like, optional
         Files with one id a line, for matrices without ids. Without both, ids are feature_1, ….
+    min_samples : int
+        2 for a matrix to factorise, 1 for new samples of components that are known.
 
     Returns
     -------
@@ -96,6 +99,7 @@ def read_matrix(
         missing=missing,
         negative_tolerance=negative_tolerance,
         notices=(*parsed.notices, *feature_notices, *sample_notices),
+        min_samples=min_samples,
     )
 
 

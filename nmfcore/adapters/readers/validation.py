@@ -27,6 +27,7 @@ def validate(
     missing: str = "error",
     negative_tolerance: float = 0.0,
     notices: Sequence[str] = (),
+    min_samples: int = 2,
 ) -> LabelledMatrix:
     """Return values and ids as a matrix that can be factorised, or say why they cannot.
 
@@ -43,6 +44,8 @@ def validate(
         Values in [-negative_tolerance, 0) are set to 0, with a notice.
     notices : sequence of str
         What has already been noticed.
+    min_samples : int
+        2 for a matrix to factorise, 1 for new samples of components that are known.
 
     Returns
     -------
@@ -63,7 +66,7 @@ def validate(
     """
     _check_settings(missing, negative_tolerance)
     axes = _Axes(source, list(feature_ids), list(sample_ids))
-    axes.check(values.shape)
+    axes.check(values.shape, min_samples)
     block, conversion = _floating(values, axes)
     block, missing_notice, observed = _without_missing(block, axes, missing)
     block, negative_notice = _without_negatives(block, axes, negative_tolerance)
@@ -99,7 +102,7 @@ class _Axes:
         self.feature_ids = feature_ids
         self.sample_ids = sample_ids
 
-    def check(self, shape: tuple[int, ...]) -> None:
+    def check(self, shape: tuple[int, ...], min_samples: int) -> None:
         """Refuse a matrix without two proper axes."""
         if len(shape) != 2:
             raise InputError(
@@ -124,7 +127,7 @@ class _Axes:
                 f"{counted(shape[1], 'sample')}): there is nothing to factorise. "
                 "Check how the file was written."
             )
-        if shape[1] == 1:
+        if shape[1] == 1 < min_samples:
             hint = (
                 " If its rows are the samples, set `orientation: samples_by_features`, or the "
                 "other way round."

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nmfcore.adapters.store import Json, digest, read_runs
 from nmfcore.adapters.tracking.records import flattened
-from nmfcore.factorization import Runs
+from nmfcore.runs import Runs
 
 # Raise it when what is published changes: publishing then replaces what older versions published.
 PROJECTION = 1

@@ -197,6 +197,7 @@ def _publish_fits(store: Store, destination: Destination, fits: Sequence[Fit], w
 def _publish_sweep(
     store: Store, destination: Destination, folder: SweepFolder, work: _Work
 ) -> None:
+    from nmfcore.adapters.tracking.models import publish_model
     from nmfcore.adapters.tracking.sweeps import dataset_input, read_sweep
 
     record = read_sweep(folder, store.fits)
@@ -204,9 +205,12 @@ def _publish_sweep(
         client, experiment = store.client, store.sweeps
         place = {"sweep": record.name}
         keys = {record.name: record.tags["key"]}
-        done, deleted = settle(client, find(client, experiment, place), "sweep", keys)
+        runs = find(client, experiment, place)
+        done, deleted = settle(client, runs, "sweep", keys)
         work.count(skipped=len(done), replaced=deleted)
         if done:
+            kept = next(run for run in runs if run.data.tags.get("key") == record.tags["key"])
+            publish_model(client, folder, kept.info.run_id)
             return
         run = ended_run(client, experiment, record.name, record.tags, record.start, record.end)
         with run as run_id:
@@ -216,6 +220,8 @@ def _publish_sweep(
                 work.check_time()
                 below = path.parent.relative_to(folder.root).as_posix()
                 client.log_artifact(run_id, str(path), None if below == "." else below)
+            work.check_time()
+            publish_model(client, folder, run_id)
         work.count(published=1)
 
 

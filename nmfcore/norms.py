@@ -1,0 +1,25 @@
+"""Norms that neither overflow nor underflow."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def column_norms(W: NDArray[np.floating]) -> Array:
+    """Euclidean norm of each column, safe from overflow and underflow.
+
+    Parameters
+    ----------
+    W : (..., n_features, rank) ndarray
+
+    Returns
+    -------
+    (..., rank) ndarray of float64
+    """
+    values = np.asarray(W, dtype=np.float64)
+    peak = np.abs(values).max(axis=-2, initial=0.0)
+    scaled = values / np.where(peak > 0, peak, 1.0)[..., None, :]
+    return np.asarray(peak * np.sqrt(np.einsum("...mk,...mk->...k", scaled, scaled)))

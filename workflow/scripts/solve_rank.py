@@ -1,0 +1,11 @@
+from nmfcore.adapters.stages import solve_rank, told
+
+with told(snakemake.log[0]):
+    solve_rank(
+        snakemake.input.matrix,
+        snakemake.input.matrix_json,
+        list(snakemake.input.runs),
+        int(snakemake.wildcards.rank),
+        snakemake.params.n_seeds,
+        snakemake.output.npz,
+    )
