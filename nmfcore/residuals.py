@@ -54,7 +54,10 @@ def residual_excess(
     if not sparse.issparse(V):
         values = values[np.ix_(rows, columns)]
     fitted = W[rows].astype(float) @ H[:, columns].astype(float)
-    residual = values - fitted
+    # At a scale of its own, so that no square over- or underflows.
+    largest = float(np.abs(values).max(initial=0.0))
+    residual = (values - fitted) / largest if largest > 0 else values - fitted
+    values = values / largest if largest > 0 else values
     if observed is not None:
         residual[~np.asarray(observed, bool)[np.ix_(rows, columns)]] = 0
     if np.linalg.norm(residual) <= 1e-5 * np.linalg.norm(values):
@@ -75,7 +78,7 @@ def best_run_residual_excess(
     good = np.flatnonzero(runs.good)
     if not good.size:
         return None
-    best = good[runs.loss[good].argmin()]
+    best = good[runs.relative_error[good].argmin()]
     return residual_excess(V, runs.W[best], runs.H[best], observed)
 
 

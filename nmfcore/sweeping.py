@@ -18,6 +18,7 @@ from nmfcore.residuals import best_run_residual_excess
 from nmfcore.runs import Runs
 from nmfcore.selection import Recommendation, SelectionRule, recommend
 from nmfcore.solution import Solution, stable_solution
+from nmfcore.solvers.penalties import Penalties
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def sweep(
     ranks: Iterable[int] = range(1, 9),
     seeds: int = 20,
     root_seed: int = 0,
-    loss: str = "frobenius",
+    loss: str | float = "frobenius",
     *,
     max_iter: int = 2000,
     tol: float = 1e-6,
@@ -58,6 +59,9 @@ def sweep(
     n_starts: int = 2,
     fraction: float = 0.1,
     observed: ArrayLike | None = None,
+    penalties: Penalties | None = None,
+    solver: str = "auto",
+    start: str = "random",
     dtype: str = "float32",
     rule: SelectionRule | None = None,
 ) -> Sweep:
@@ -72,7 +76,7 @@ def sweep(
     seeds : int
         Random starts a rank.
     root_seed : int
-    loss, max_iter, tol, observed, dtype
+    loss, max_iter, tol, observed, penalties, solver, start, dtype
         See `nmfcore.factorize`.
     n_folds, n_starts, fraction
         See `nmfcore.cross_validation.cross_validate`; ``n_folds=0`` leaves cross-validation out.
@@ -105,12 +109,20 @@ def sweep(
     values = problem.given
     if not values.max() > 0:
         raise InputError("V has no positive entry: there is nothing to factorise.")
-    fit: dict[str, Any] = {"max_iter": max_iter, "observed": observed, "dtype": dtype}
+    fit: dict[str, Any] = {
+        "max_iter": max_iter,
+        "tol": tol,
+        "observed": observed,
+        "penalties": penalties,
+        "solver": solver,
+        "start": start,
+        "dtype": dtype,
+    }
     bounds = svd_errors(problem.exact, wanted[-1]) if observed is None else None
     runs: dict[int, Runs] = {}
     summaries: dict[int, RankSummary] = {}
     for rank in wanted:
-        runs[rank] = factorize(values, rank, range(seeds), root_seed, loss, tol=tol, **fit)
+        runs[rank] = factorize(values, rank, range(seeds), root_seed, loss, **fit)
         validation = (
             cross_validate(
                 values,

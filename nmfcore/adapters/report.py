@@ -130,6 +130,43 @@ CRITERIA = (
         "",
         "One minus the squared relative error of the best run, not centred.",
     ),
+    Criterion(
+        "held_out_cost",
+        "— cost of a component",
+        "",
+        "What one more component would add to the held-out error if it found nothing but noise.",
+    ),
+    Criterion(
+        "bi_cross_validation_error",
+        "Block error",
+        "lower",
+        "Whole blocks of features and samples are hidden and predicted from the rest of their rows and columns.",
+    ),
+    Criterion(
+        "bi_cross_validation_error_se",
+        "— its uncertainty",
+        "",
+        "Standard error of the block error over the blocks.",
+    ),
+    Criterion(
+        "residual_excess",
+        "Residual structure",
+        "lower",
+        "Strongest direction left in the residual, over what sign-flipped copies of it show; 1 or less means that "
+        "only noise is left.",
+    ),
+    Criterion(
+        "best_run_reproduced",
+        "Best run found again",
+        "higher",
+        "Share of the other runs that find every component of the best one.",
+    ),
+    Criterion(
+        "amari_instability",
+        "Amari instability",
+        "lower",
+        "How unlike the components of two runs are, averaged over all pairs of runs; 0 if they are the same.",
+    ),
     Criterion("loss", "Loss, best run", "", "The number that the runs minimise."),
     Criterion("rss", "Residual sum of squares", "", "Σ (V − WH)² of the best run."),
     Criterion(

@@ -28,6 +28,7 @@ from nmfcore.errors import NmfcoreError
 from nmfcore.factorization import factorize
 from nmfcore.held_out import held_out_by_sample
 from nmfcore.reconstruction import svd_errors
+from nmfcore.residuals import best_run_residual_excess
 from nmfcore.selection import Recommendation, SelectionRule, recommend
 from nmfcore.solution import stable_solution
 from nmfcore.solvers.penalties import Penalties
@@ -44,7 +45,7 @@ CODE = {
     "annotate": store.code_digest("adapters/readers"),
     "factorize": store.code_digest("factorization.py", "solvers"),
     "validate": store.code_digest("cross_validation.py", "solvers"),
-    "summarize": store.code_digest("criteria.py", "reconstruction.py"),
+    "summarize": store.code_digest("criteria.py", "reconstruction.py", "residuals.py"),
     "select": store.code_digest("selection.py"),
     "solve_rank": store.code_digest("solution.py", "solvers", "adapters/solving.py"),
     "solve": store.code_digest("component_tree.py", "held_out.py", "adapters/solving.py"),
@@ -276,6 +277,8 @@ def validate_rank(matrix: str, rank: int, settings: Json, json: str) -> None:
             "n_starts": settings["starts"],
             "fold_errors": _numbers(result.fold_errors),
             "start_errors": [_numbers(fold) for fold in result.start_errors],
+            "cost": _number(result.cost),
+            "n_rounds": result.n_rounds,
             "provenance": _provenance(sha256, settings, "validate"),
         },
     )
@@ -303,10 +306,13 @@ def summarize(
             rank,
             np.array(document["fold_errors"], float),
             np.array(document["start_errors"], float),
+            np.nan if document["cost"] is None else document["cost"],
+            document["n_rounds"],
         )
     store.refuse_mixture(provenances, ("input_sha256",))
     bound = None if V.observed is not None else float(svd_errors(V.values, rank)[-1])
-    summary = summarize_rank(gathered, validation, bound)
+    residual = best_run_residual_excess(V.values, gathered, V.observed)
+    summary = summarize_rank(gathered, validation, bound, residual_excess=residual)
     settings = {
         "runs": provenance["settings"],
         "validate": provenances[cross_validation]["settings"] if cross_validation else None,

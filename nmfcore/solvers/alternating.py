@@ -2,7 +2,8 @@
 
 Each half-step improves one factor with the other fixed. Between half-steps the factors are extrapolated (Ang &
 Gillis 2019); where that raised the objective, the step is taken back and followed by a plain one, which cannot raise
-it. Runs leave the batch as they converge.
+it (Frobenius, multiplicative updates) or all but never does (Kullback–Leibler coordinate descent). Runs leave the batch
+as they converge.
 """
 
 from __future__ import annotations
@@ -171,8 +172,11 @@ class _Batch:
             self.W[worse] = self.swept_W[worse] = self.ahead_W[worse]
             self.swept_H[worse] = self.ahead_H[worse] = self.H[worse]
         np.copyto(self.H, self.swept_H)
-        # Where rounding says that a plain step raised the objective, it did not.
-        self.best = np.where(np.isinf(self.best), objective, np.fmin(objective, self.best))
+        # What is within rounding of the best is no rise. A plain step that rises by more is rare (Kullback–Leibler
+        # steps are exact to second order only), and is not hidden.
+        settled = objective <= self.best + updates.resolution
+        accepted = np.where(settled | worse, np.fmin(objective, self.best), objective)
+        self.best = np.where(np.isinf(self.best), objective, accepted)
         self._adapt(worse)
         return self.best.copy()
 

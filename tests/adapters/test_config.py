@@ -105,6 +105,8 @@ def test_the_library_has_the_same_defaults(
     parameters = inspect.signature(function).parameters
     if function is sweep and section != "factorize":
         defaults = {key: defaults[key] for key in ("folds", "starts", "fraction")}
+    # The library takes an object for the penalties, none by default.
+    defaults = {key: value for key, value in defaults.items() if key != "penalties"}
     for key, value in defaults.items():
         parameter = parameters.get(names.get(key, key))
         if parameter is not None and parameter.default is not inspect.Parameter.empty:
