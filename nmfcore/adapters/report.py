@@ -377,7 +377,7 @@ def _criteria_table(criteria: pd.DataFrame) -> list[tuple[Criterion, str, list[f
     Criteria that are defined nowhere are left out; very large and very small ones share a power of ten.
     """
     lines = []
-    for criterion in CRITERIA:
+    for criterion in (c for c in CRITERIA if c.key in criteria):
         values = criteria[criterion.key].to_numpy(dtype=float)
         if not np.isfinite(values).any():
             continue

@@ -21,12 +21,14 @@ from nmfcore.adapters.solving import (
     write_solution,
 )
 from nmfcore.adapters.store import Json
+from nmfcore.bi_cross_validation import BiCrossValidation, bi_cross_validate
 from nmfcore.consensus import ConsensusSummary
 from nmfcore.criteria import Criteria, RankSummary, summarize_rank
 from nmfcore.cross_validation import CrossValidation, cross_validate
 from nmfcore.errors import NmfcoreError
 from nmfcore.factorization import factorize
 from nmfcore.held_out import held_out_by_sample
+from nmfcore.permutation import PermutationNull, permutation_null
 from nmfcore.reconstruction import svd_errors
 from nmfcore.residuals import best_run_residual_excess
 from nmfcore.selection import Recommendation, SelectionRule, recommend
@@ -45,6 +47,8 @@ CODE = {
     "annotate": store.code_digest("adapters/readers"),
     "factorize": store.code_digest("factorization.py", "solvers"),
     "validate": store.code_digest("cross_validation.py", "solvers"),
+    "permute": store.code_digest("permutation.py", "solvers"),
+    "validate_blocks": store.code_digest("bi_cross_validation.py", "solvers"),
     "summarize": store.code_digest("criteria.py", "reconstruction.py", "residuals.py"),
     "select": store.code_digest("selection.py"),
     "solve_rank": store.code_digest("solution.py", "solvers", "adapters/solving.py"),
@@ -98,6 +102,25 @@ def validation_settings(config: Mapping[str, Any]) -> Json:
     return _ordered(
         {
             **config["validate"]["cross_validation"],
+            "loss": fit["loss"],
+            "dtype": fit["dtype"],
+            "root_seed": config["root_seed"],
+        }
+    )
+
+
+def permutation_settings(config: Mapping[str, Any]) -> Json:
+    """Return what the permutation null depends on beside the matrix: the same seeds and iterations as the fits."""
+    permutation = config["validate"]["permutation"]
+    return _ordered({**fit_settings(config), **permutation, "seeds": config["seeds"]})
+
+
+def block_settings(config: Mapping[str, Any]) -> Json:
+    """Return what bi-cross-validation depends on beside the matrix."""
+    fit = config["factorize"]
+    return _ordered(
+        {
+            **config["validate"]["bi_cross_validation"],
             "loss": fit["loss"],
             "dtype": fit["dtype"],
             "root_seed": config["root_seed"],
@@ -285,6 +308,47 @@ def validate_rank(matrix: str, rank: int, settings: Json, json: str) -> None:
     log.info("Rank %d: held-out relative error %.6f.", rank, result.error)
 
 
+def permute(matrix: str, rank: int, settings: Json, json: str) -> None:
+    """Fit permuted copies of the matrix at a rank."""
+    V, sha256 = store.read_matrix(matrix)
+    result = permutation_null(
+        V.values,
+        rank,
+        range(settings["seeds"]),
+        settings["permutations"],
+        settings["root_seed"],
+        loss=settings["loss"],
+        max_iter=settings["max_iter"],
+        tol=settings["tol"],
+        observed=V.observed,
+        dtype=settings["dtype"],
+    )
+    origin = _provenance(sha256, settings, "permute")
+    store.write_json(json, {"rank": rank, "losses": _numbers(result.losses), "provenance": origin})
+
+
+def validate_blocks(matrix: str, rank: int, settings: Json, json: str) -> None:
+    """Bi-cross-validate a rank; a matrix with missing cells has no blocks to predict from."""
+    V, sha256 = store.read_matrix(matrix)
+    n_blocks = settings["row_groups"] * settings["column_groups"]
+    errors = np.full(n_blocks, np.nan)
+    if V.observed is None:
+        errors = bi_cross_validate(
+            V.values,
+            rank,
+            settings["row_groups"],
+            settings["column_groups"],
+            settings["starts"],
+            settings["root_seed"],
+            loss=settings["loss"],
+            dtype=settings["dtype"],
+        ).block_errors
+    else:
+        log.warning("Cells are missing, so no whole block can be predicted from the others.")
+    origin = _provenance(sha256, settings, "validate_blocks")
+    store.write_json(json, {"rank": rank, "block_errors": _numbers(errors), "provenance": origin})
+
+
 def summarize(
     matrix: str,
     runs: Sequence[str],
@@ -293,8 +357,11 @@ def summarize(
     n_seeds: int,
     npz: str,
     json: str,
+    *,
+    permutation: str | None = None,
+    blocks: str | None = None,
 ) -> None:
-    """Gather the runs of a rank and compute every criterion."""
+    """Gather the runs of a rank, and what else there is of evidence, and compute every criterion."""
     V, sha256 = store.read_matrix(matrix)
     gathered, provenance = store.read_runs(runs, n_seeds)
     provenances = {matrix: {"input_sha256": sha256}, runs[0]: provenance}
@@ -309,13 +376,31 @@ def summarize(
             np.nan if document["cost"] is None else document["cost"],
             document["n_rounds"],
         )
+    null = block_errors = None
+    if permutation:
+        document = store.read_json(permutation)
+        provenances[permutation] = document["provenance"]
+        null = PermutationNull(rank, np.array(document["losses"], float))
+    if blocks:
+        document = store.read_json(blocks)
+        provenances[blocks] = document["provenance"]
+        block_errors = BiCrossValidation(rank, np.array(document["block_errors"], float))
     store.refuse_mixture(provenances, ("input_sha256",))
     bound = None if V.observed is not None else float(svd_errors(V.values, rank)[-1])
     residual = best_run_residual_excess(V.values, gathered, V.observed)
-    summary = summarize_rank(gathered, validation, bound, residual_excess=residual)
+    summary = summarize_rank(
+        gathered,
+        validation,
+        bound,
+        bi_cross_validation=block_errors,
+        permutation=null,
+        residual_excess=residual,
+    )
     settings = {
         "runs": provenance["settings"],
         "validate": provenances[cross_validation]["settings"] if cross_validation else None,
+        "permute": provenances[permutation]["settings"] if permutation else None,
+        "validate_blocks": provenances[blocks]["settings"] if blocks else None,
         "seeds": n_seeds,
     }
     origin = _provenance(sha256, settings, "summarize")

@@ -21,6 +21,9 @@ Floats = NDArray[np.floating]
 WINDOW = 5
 """Iterations over which the decrease of the objective is judged."""
 
+_ROUNDING = 100
+"""A rise of the objective by so many times its resolution may still be rounding."""
+
 _FIRST_STEP, _GROWTH, _CAP_GROWTH, _SHRINK = 0.5, 1.05, 1.01, 1.5  # Ang & Gillis 2019, section 3
 
 
@@ -174,7 +177,7 @@ class _Batch:
         np.copyto(self.H, self.swept_H)
         # What is within rounding of the best is no rise. A plain step that rises by more is rare (Kullback–Leibler
         # steps are exact to second order only), and is not hidden.
-        settled = objective <= self.best + updates.resolution
+        settled = objective <= self.best + _ROUNDING * updates.resolution
         accepted = np.where(settled | worse, np.fmin(objective, self.best), objective)
         self.best = np.where(np.isinf(self.best), objective, accepted)
         self._adapt(worse)

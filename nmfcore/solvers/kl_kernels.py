@@ -23,6 +23,8 @@ LANES = 64
 def _moved(x: Any, G: Any, D: Any, E: Any, S: Any, quadratic: Any) -> Any:
     """New value of a coefficient; `S` holds the linear penalty already."""
     zero = x - x
+    if S <= zero:
+        return x  # the fixed component is zero, so nothing depends on this one
     if min(G, D) <= zero:
         return zero
     B = G / D
@@ -123,7 +125,7 @@ def kl_sweep_sparse(
                         G += t
                         D += t * ratio
                         E += t * ratio * ratio
-                    total = max(S[j], tiny) + linear[s, j]
+                    total = max(S[j], zero) + linear[s, j]
                     moved = _moved(x[j], G, D, E, total, quadratic[s, j])
                     delta = moved - x[j]
                     if delta != zero:
@@ -204,7 +206,7 @@ def kl_sweep_rows(
                         G += t
                         D += t * ratio
                         E += t * ratio * ratio
-                    total = max(S[j], tiny) + linear[s, j]
+                    total = max(S[j], zero) + linear[s, j]
                     moved = _moved(x[j], G, D, E, total, quadratic[s, j])
                     delta = moved - x[j]
                     if delta != zero:
@@ -306,7 +308,7 @@ def kl_sweep_columns(
                             D[w] += t * ratio
                             E[w] += t * ratio * ratio
                     for w in range(width):
-                        total = max(S[j, w], tiny) + linear[s, j]
+                        total = max(S[j, w], zero) + linear[s, j]
                         moved = _moved(x[j, w], G[w], D[w], E[w], total, quadratic[s, j])
                         delta[w] = moved - x[j, w]
                         x[j, w] = moved

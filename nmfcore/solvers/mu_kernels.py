@@ -96,7 +96,7 @@ def mu_step(
                 if gradient:
                     out[s, j, i] = denominator - numerator
                     continue
-                ratio = numerator / max(denominator, tiny)
+                ratio = numerator / denominator if denominator > zero else zero
                 if exponent != 1.0:
                     ratio = ratio**exponent
                 out[s, j, i] = start[s, j, i] * ratio

@@ -164,6 +164,12 @@ def _rank(
         "component_stability_min": undefined,
         "sparseness_W": 0.5,
         "sparseness_H": 0.25,
+        "held_out_cost": 0.02,
+        "bi_cross_validation_error": 0.5,
+        "bi_cross_validation_error_se": 0.1,
+        "residual_excess": 0.9,
+        "best_run_reproduced": 0.8,
+        "amari_instability": 0.1,
     }
 
 

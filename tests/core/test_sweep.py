@@ -220,7 +220,6 @@ class TestForms:
         [
             1e-300,
             1e300,
-            ),
         ],
     )
     def test_nor_does_it_at_the_ends_of_the_number_range(self, scale):

@@ -10,6 +10,16 @@ rule summarize:
             if config["validate"]["cross_validation"]
             else []
         ),
+        permutation=(
+            f"{RESULTS}/ranks/rank-{{rank}}/permutation.json"
+            if config["validate"]["permutation"]
+            else []
+        ),
+        blocks=(
+            f"{RESULTS}/ranks/rank-{{rank}}/bi_cross_validation.json"
+            if config["validate"]["bi_cross_validation"]
+            else []
+        ),
     output:
         npz=f"{RESULTS}/ranks/rank-{{rank}}/consensus.npz",
         json=f"{RESULTS}/ranks/rank-{{rank}}/summary.json",

@@ -1,4 +1,4 @@
-"""Masked cross-validation of each rank."""
+"""Evidence beside the runs, of each rank: masked cross-validation, permuted copies, held-out blocks."""
 
 if config["validate"]["cross_validation"]:
 
@@ -16,3 +16,35 @@ if config["validate"]["cross_validation"]:
             code=stages.CODE["validate"],
         script:
             "../scripts/validate.py"
+
+
+if config["validate"]["permutation"]:
+
+    rule permute:
+        input:
+            matrix=MATRIX,
+        output:
+            json=f"{RESULTS}/ranks/rank-{{rank}}/permutation.json",
+        log:
+            f"{RESULTS}/logs/permute/rank-{{rank}}.log",
+        params:
+            settings=stages.permutation_settings(config),
+            code=stages.CODE["permute"],
+        script:
+            "../scripts/permute.py"
+
+
+if config["validate"]["bi_cross_validation"]:
+
+    rule validate_blocks:
+        input:
+            matrix=MATRIX,
+        output:
+            json=f"{RESULTS}/ranks/rank-{{rank}}/bi_cross_validation.json",
+        log:
+            f"{RESULTS}/logs/validate_blocks/rank-{{rank}}.log",
+        params:
+            settings=stages.block_settings(config),
+            code=stages.CODE["validate_blocks"],
+        script:
+            "../scripts/validate_blocks.py"

@@ -9,4 +9,6 @@ with told(snakemake.log[0]):
         snakemake.params.n_seeds,
         snakemake.output.npz,
         snakemake.output.json,
+        permutation=snakemake.input.get("permutation") or None,
+        blocks=snakemake.input.get("blocks") or None,
     )

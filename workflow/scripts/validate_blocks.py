@@ -1,0 +1,9 @@
+from nmfcore.adapters.stages import told, validate_blocks
+
+with told(snakemake.log[0]):
+    validate_blocks(
+        snakemake.input.matrix,
+        int(snakemake.wildcards.rank),
+        snakemake.params.settings,
+        snakemake.output.json,
+    )
