@@ -21,6 +21,10 @@ Floats = NDArray[np.floating]
 WINDOW = 5
 """Iterations over which the decrease of the objective is judged."""
 
+_BALANCE_EVERY = 10
+_LOPSIDED = 4
+"""Powers of 2 between the norms of a component and its coefficients, either way, from which they are balanced."""
+
 _ROUNDING = 100
 """A rise of the objective by so many times its resolution may still be rounding."""
 
@@ -92,6 +96,8 @@ def iterate(
     batch = _Batch(final_W.copy(), final_H.copy())
     active = np.arange(n_runs)
     for iteration in range(trace.shape[1]):
+        if iteration % _BALANCE_EVERY == 0:
+            batch.balance()
         trace[active, iteration] = objective = batch.advance(updates)
         finite = np.isfinite(objective)
         stopped = ~finite
@@ -149,7 +155,8 @@ class _Batch:
         self.W, self.H = W, H  # accepted: `best` is measured here
         self.swept_W, self.swept_H = W.copy(), H.copy()
         self.ahead_H = H.copy()
-        self.new_W, self.ahead_W, self.new_H = np.empty_like(W), np.empty_like(W), np.empty_like(H)
+        self.ahead_W = W.copy()
+        self.new_W, self.new_H = np.empty_like(W), np.empty_like(H)
         self.best = np.full(n_runs, np.inf)
         self.step = np.full(n_runs, _FIRST_STEP)
         self.cap = np.ones(n_runs)
@@ -159,6 +166,25 @@ class _Batch:
         """Go on with some of the runs."""
         for name, value in vars(self).items():
             setattr(self, name, value[kept])
+
+    def balance(self) -> None:
+        """Keep the norms of W and H together: extrapolation lets the split of scale drift, without limit.
+
+        Powers of 2 change no digit of a factor, and no update depends on the split.
+        """
+        norms = [
+            np.sqrt(np.einsum("skn,skn->sk", f, f, dtype=np.float64)) for f in (self.W, self.H)
+        ]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shift = np.rint((np.log2(norms[1]) - np.log2(norms[0])) / 2)
+        shift = np.where(np.isfinite(shift) & (np.abs(shift) >= _LOPSIDED), shift, 0).astype(int)
+        if shift.any():
+            for factors, powers in (
+                ((self.W, self.ahead_W, self.swept_W), shift),
+                ((self.H, self.ahead_H, self.swept_H), -shift),
+            ):
+                for factor in factors:
+                    np.ldexp(factor, powers[..., None], out=factor)
 
     def advance(self, updates: Updates) -> NDArray[np.float64]:
         """One iteration; returns the objective of the accepted factors."""

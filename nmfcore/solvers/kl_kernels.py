@@ -23,7 +23,7 @@ LANES = 64
 def _moved(x: Any, G: Any, D: Any, E: Any, S: Any, quadratic: Any) -> Any:
     """New value of a coefficient; `S` holds the linear penalty already."""
     zero = x - x
-    if S <= zero:
+    if zero >= S:
         return x  # the fixed component is zero, so nothing depends on this one
     if min(G, D) <= zero:
         return zero
