@@ -62,8 +62,10 @@ DEFAULT_TOLERANCE = 1e-6
 """That of `factorize`."""
 EQUAL = 1e-6
 """Losses that differ by less than this share of them are equal: it is what a run of ours may still lose."""
-SLOW_SECONDS = 60.0
+SLOW_SECONDS = 20.0
 """A peer whose run takes longer is run once."""
+PRECISIONS = (("float32", "float32"), ("float64", "float64"), ("float64", "float32"))
+"""The peer's and ours; the last pair is what users of the defaults meet."""
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 
 
@@ -139,7 +141,7 @@ class Peer:
     run : callable
         (V, rank, seed) → Cost.
     dtypes : tuple of str
-        Precisions it computes in; ours runs in the same, or in its default where the peer has float64 only.
+        Precisions it computes in.
     """
 
     name: str
@@ -250,7 +252,7 @@ np.save(folder + "/spectra.npy", np.array(spectra, float))
 """
 
 
-def cnmf_rows(python: str, V: Any, rank: int, n_seeds: int, runs: int = 2) -> Row:
+def cnmf_row(python: str, V: Any, rank: int, n_seeds: int, runs: int = 2) -> Row:
     """The factorize step of cNMF on what it makes of the counts (cells × genes), and our batch on the same.
 
     It keeps the spectra only, so its loss is that of the best usages for them: at or below what it had.
@@ -300,28 +302,27 @@ class Row:
 
 
 def compare(
-    V: Any,
-    rank: int,
-    n_seeds: int,
-    peer: Peer,
-    dtype: str,
-    repeats: int,
-    tolerances: Sequence[float],
+    case: Case, V: Any, rank: int, peer: Peer, precisions: tuple[str, str], options: Options
 ) -> Row:
     """Peer and batch in turn."""
     theirs: list[Cost] = []
     batches: dict[float, list[Cost]] = defaultdict(list)
-    V_theirs = V.astype(dtype if dtype in peer.dtypes else "float64")
-    for repeat in range(repeats):
+    V_theirs = V.astype(precisions[0])
+    for repeat in range(options.repeats):
         theirs.append(peer.run(V_theirs, rank, repeat))
-        for tol in tolerances:
-            batches[tol].append(ours(V, rank, n_seeds, repeat, peer.loss, tol, dtype))
+        for tol in options.tolerances:
+            batch = ours(V, rank, case.n_seeds, repeat, peer.loss, tol, precisions[1])
+            batches[tol].append(batch)
         if theirs[0].cpu > SLOW_SECONDS:
             break
-    label = dtype if dtype in peer.dtypes else f"float64, ours {dtype}"
     storage = "sparse" if sparse.issparse(V) else "dense"
     medians = {tol: middle(costs) for tol, costs in batches.items()}
-    return Row(peer.name, label, storage, middle(theirs), medians, len(theirs))
+    return Row(peer.name, _label(precisions), storage, middle(theirs), medians, len(theirs))
+
+
+def _label(precisions: tuple[str, str]) -> str:
+    theirs, own = precisions
+    return own if theirs == own else f"{theirs}, ours {own}"
 
 
 HEADER = (
@@ -382,23 +383,12 @@ def comparison(case: Case, options: Options) -> str:
 def _rank_lines(case: Case, V: Any, rank: int, loss: str, options: Options) -> Iterator[str]:
     for storage in case.storages:
         matrix = _dense(V) if storage == "dense" else sparse.csr_array(V)
-        for dtype in ("float32", "float64"):
+        for precisions in PRECISIONS:
             for peer in options.peers:
-                if peer.loss == loss and options.wants(case, peer, rank, storage, dtype):
-                    yield as_line(
-                        rank,
-                        compare(
-                            matrix,
-                            rank,
-                            case.n_seeds,
-                            peer,
-                            dtype,
-                            options.repeats,
-                            options.tolerances,
-                        ),
-                    )
+                if peer.loss == loss and options.wants(case, peer, rank, storage, precisions):
+                    yield as_line(rank, compare(case, matrix, rank, peer, precisions, options))
     if loss == "frobenius" and options.cnmf_python and case.name == "single-cell":
-        yield as_line(rank, cnmf_rows(options.cnmf_python, V, rank, case.n_seeds))
+        yield as_line(rank, cnmf_row(options.cnmf_python, V, rank, case.n_seeds))
 
 
 def _dense(V: Any) -> NDArray[np.float64]:
@@ -637,7 +627,7 @@ def expected_bytes(V: Any, rank: int, n_seeds: int, itemsize: int) -> float:
     """Peak of a Frobenius batch beyond the caller's V; the formula is in `memory`."""
     factors = float(sum(V.shape)) * rank * n_seeds * itemsize
     if sparse.issparse(V):
-        return V.nnz * (24.0 + 2 * itemsize) + 9 * factors
+        return V.nnz * (24.0 + 2 * itemsize) + 8 * factors
     return V.size * (8.0 + itemsize) + 7 * factors
 
 
@@ -658,10 +648,10 @@ def memory(options: Options) -> str:
         "(4 in float32) takes at its peak",
         "",
         "- dense V: `m n (8 + b) + 7 b (m + n) k S` bytes,",
-        "- CSR with z stored entries: `z (24 + 2 b) + 9 b (m + n) k S` bytes:",
+        "- CSR with z stored entries: `z (24 + 2 b) + 8 b (m + n) k S` bytes:",
         "",
         "V at the scale of the problem in both precisions, and seven copies of the factors (start, end and what an "
-        "iteration works with; two more where the products go through transposes). Measured with tracemalloc:",
+        "iteration works with; one more where the products go through transposes). Measured with tracemalloc:",
         "",
         "| V | rank | seeds | precision | formula MB | measured MB | measured / formula |",
         "|---|---|---|---|---|---|---|",
@@ -704,16 +694,18 @@ class Options:
         """Tolerances at which our batch is timed."""
         return TOLERANCES[2::2] if self.quick else TOLERANCES
 
-    def wants(self, case: Case, peer: Peer, rank: int, storage: str, dtype: str) -> bool:
+    def wants(
+        self, case: Case, peer: Peer, rank: int, storage: str, precisions: tuple[str, str]
+    ) -> bool:
         """Whether a peer is worth its time here: variants and slow peers take one turn, not every one."""
-        first = storage == case.storages[0]
+        if precisions[0] not in peer.dtypes:
+            return False
         if peer.name.startswith("R NMF"):
             return case.name == "leukemia" and rank == case.ranks[-1]
-        if peer.name == "RcppML":
+        if peer.name == "RcppML" or peer.loss == "kullback-leibler":
             return storage == case.storages[-1]
-        if peer.loss == "kullback-leibler":
-            return storage == case.storages[-1]
-        return peer.name == "scikit-learn CD" or (first and dtype == "float32")
+        first = storage == case.storages[0]
+        return peer.name == "scikit-learn CD" or (first and precisions == PRECISIONS[0])
 
 
 def find_peers(rscript: str | None) -> list[Peer]:

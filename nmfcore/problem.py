@@ -23,6 +23,8 @@ DTYPES = ("float32", "float64")
 
 DENSE_FROM_DENSITY = 0.05
 """Share of nonzeros from which products with the dense matrix are faster than with CSR (docs/performance.md)."""
+DENSE_FROM_DENSITY_KL = 0.5
+"""The same for Kullback–Leibler, whose loops over the nonzeros gain from every zero."""
 DENSE_BYTES_MAX = 2 << 30
 """A sparse matrix is never made dense beyond this."""
 
@@ -226,7 +228,7 @@ def pose(
             else working * weight.astype(dtype)
         )
     return Problem(
-        _stored(working),
+        _stored(working, DENSE_FROM_DENSITY_KL if beta == 1 else DENSE_FROM_DENSITY),
         exponent,
         lack,
         name,
@@ -294,11 +296,11 @@ def _scaled_penalties(penalties: Penalties, exponent: int, beta: float) -> Penal
     )
 
 
-def _stored(values: Values) -> Values:
+def _stored(values: Values, dense_from: float) -> Values:
     """Return the matrix dense or CSR, whichever makes products faster."""
     if not sparse.issparse(values):
         return np.ascontiguousarray(values)
     size = values.shape[0] * values.shape[1]
     small = size * values.dtype.itemsize <= DENSE_BYTES_MAX
-    dense = small and values.nnz >= DENSE_FROM_DENSITY * size
+    dense = small and values.nnz >= dense_from * size
     return values.toarray() if dense else values

@@ -13,6 +13,8 @@ import numba
 import numpy as np
 
 BLOCK = 128
+PANEL = 32
+"""Factors that a product with CSR takes at a time."""
 
 compiled: Any = numba.njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
 
@@ -97,6 +99,57 @@ def extrapolate(new: Batch, previous: Batch, step: Batch, keep: float, out: Batc
             for c in range(length):
                 v = new[s, j, c] + beta * (new[s, j, c] - previous[s, j, c])
                 out[s, j, c] = max(v, share * new[s, j, c])
+
+
+@compiled
+def csr_product(indptr: Any, indices: Any, data: Any, factors: Any, out: Any) -> None:
+    """``out = factors @ Mᵀ`` for a CSR matrix M (n_out, n_in).
+
+    A panel of `PANEL` factors is transposed, so that an entry of M meets neighbours in memory, and is small enough
+    to stay in the second-level cache; four entries are taken at a time.
+
+    Parameters
+    ----------
+    indptr, indices, data : CSR of M
+    factors : (n_rows, n_in)
+    out : (n_rows, n_out)
+    """
+    n_rows, n_in = factors.shape
+    n_out = out.shape[1]
+    panel = np.zeros((n_in, PANEL), factors.dtype)
+    block = np.empty((BLOCK, PANEL), factors.dtype)
+    zero = factors.dtype.type(0)
+    for first in range(0, n_rows, PANEL):
+        width = min(PANEL, n_rows - first)
+        for left in range(0, n_in, BLOCK):
+            for r in range(width):
+                for c in range(left, min(left + BLOCK, n_in)):
+                    panel[c, r] = factors[first + r, c]
+        for top in range(0, n_out, BLOCK):
+            bottom = min(top + BLOCK, n_out)
+            for i in range(top, bottom):
+                total = block[i - top]
+                for r in range(PANEL):
+                    total[r] = zero
+                p = indptr[i]
+                while p + 4 <= indptr[i + 1]:
+                    a = indices[p]
+                    b = indices[p + 1]
+                    c = indices[p + 2]
+                    d = indices[p + 3]
+                    for r in range(PANEL):
+                        total[r] += (data[p] * panel[a, r] + data[p + 1] * panel[b, r]) + (
+                            data[p + 2] * panel[c, r] + data[p + 3] * panel[d, r]
+                        )
+                    p += 4
+                while p < indptr[i + 1]:
+                    a = indices[p]
+                    for r in range(PANEL):
+                        total[r] += data[p] * panel[a, r]
+                    p += 1
+            for r in range(width):
+                for i in range(top, bottom):
+                    out[first + r, i] = block[i - top, r]
 
 
 @compiled
@@ -190,17 +243,16 @@ _HALF_SQRT = 1.4142135623730951
 
 
 @compiled
-def logarithms(values: Any, bits: Any, n: int) -> None:
+def logarithms(values: Any, n: int) -> None:
     """Replace the first `n` positive normal `values` (float64) by their natural logarithms.
 
     As accurate as the C library's to a few units in the last place, but a loop that the compiler vectorises:
-    log(2^e m) = e log 2 + 2 artanh((m − 1) / (m + 1)). `bits` is ``values.view(int64)``.
+    log(2^e m) = e log 2 + 2 artanh((m − 1) / (m + 1)).
     """
     for c in range(n):
-        whole = bits[c]
-        exponent = float((whole >> 52) - 1023)
-        bits[c] = (whole & _SIGNIFICAND) | _ONE
-        m = values[c]
+        whole = np.float64(values[c]).view(np.int64)
+        exponent = np.float64((whole >> 52) - 1023)
+        m = np.int64((whole & _SIGNIFICAND) | _ONE).view(np.float64)
         high = m > _HALF_SQRT
         m = 0.5 * m if high else m
         exponent = exponent + 1.0 if high else exponent

@@ -89,7 +89,6 @@ def kl_sweep_sparse(
     x = np.empty(rank, start.dtype)
     S = np.empty(rank, start.dtype)
     logs = np.empty(longest)
-    bits = logs.view(np.int64)
     objective = np.zeros(n_runs)
     for s in range(n_runs):
         for j in range(rank):
@@ -144,7 +143,7 @@ def kl_sweep_sparse(
                 value = 0.0
                 for c in range(n):
                     logs[c] = np.float64(v[c]) / np.float64(p[c])
-                logarithms(logs, bits, n)
+                logarithms(logs, n)
                 for c in range(n):
                     value += v[c] * logs[c] - v[c]
                 for j in range(rank):
@@ -177,7 +176,6 @@ def kl_sweep_rows(
     x = np.empty(rank, start.dtype)
     S = np.empty(rank, start.dtype)
     logs = np.empty(n_fixed)
-    bits = logs.view(np.int64)
     objective = np.zeros(n_runs)
     for i in range(n_moving):
         v = V[i]
@@ -227,7 +225,7 @@ def kl_sweep_rows(
                 for c in range(n_fixed):
                     ratio64 = np.float64(v[c]) / np.float64(p[c])
                     logs[c] = ratio64 if ratio64 > 1e-300 else 1.0
-                logarithms(logs, bits, n_fixed)
+                logarithms(logs, n_fixed)
                 for c in range(n_fixed):
                     value += v[c] * (logs[c] - 1.0)
                 for j in range(rank):
@@ -265,7 +263,6 @@ def kl_sweep_columns(
     E = np.empty(LANES, start.dtype)
     delta = np.empty(LANES, start.dtype)
     logs = np.empty(LANES)
-    bits = logs.view(np.int64)
     objective = np.zeros(n_runs)
     for first in range(0, n_moving, LANES):
         width = min(LANES, n_moving - first)
@@ -335,7 +332,7 @@ def kl_sweep_columns(
                     for w in range(LANES):
                         ratio64 = np.float64(v[c, w]) / np.float64(p[c, w])
                         logs[w] = ratio64 if ratio64 > 1e-300 else 1.0
-                    logarithms(logs, bits, LANES)
+                    logarithms(logs, LANES)
                     for w in range(LANES):
                         value += v[c, w] * (logs[w] - 1.0)
                 for j in range(rank):

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from nmfcore.solvers.kernels import csr_product
+
 Floats = NDArray[np.floating]
 
 
@@ -60,13 +62,11 @@ class SparseProducts:
 
     def with_samples(self, H: Floats) -> Floats:
         """See `Products`."""
-        product = self.V @ np.ascontiguousarray(_stack(H).T)
-        return np.ascontiguousarray(product.T).reshape(*H.shape[:2], -1)
+        return _times(self.V, H)
 
     def with_features(self, W: Floats) -> Floats:
         """See `Products`."""
-        product = self.VT @ np.ascontiguousarray(_stack(W).T)
-        return np.ascontiguousarray(product.T).reshape(*W.shape[:2], -1)
+        return _times(self.VT, W)
 
 
 class CompressedProducts:
@@ -112,6 +112,13 @@ def squares(values: Floats) -> float:
     """Sum of squares, accumulated in float64."""
     flat = values.ravel()
     return float(np.einsum("i,i->", flat, flat, dtype=np.float64))
+
+
+def _times(matrix: sparse.csr_array, factor: Floats) -> Floats:
+    out = np.empty((*factor.shape[:2], matrix.shape[0]), factor.dtype)
+    rows = out.reshape(-1, matrix.shape[0])
+    csr_product(matrix.indptr, matrix.indices, matrix.data, _stack(factor), rows)
+    return out
 
 
 def _stack(factor: Floats) -> Floats:
