@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -140,22 +141,21 @@ def cross_validate(
         )
     errors = np.full((len(folds), n_starts), np.nan)
     losses = np.full((len(folds), n_starts), np.inf)
-    for fold, (rows, columns) in enumerate(folds):
-        visible = np.ones(values.shape, bool) if mask is None else mask.copy()
-        visible[rows, columns] = False
-        runs = factorize(
-            values,
-            rank,
-            range(fold * n_starts, (fold + 1) * n_starts),
-            root_seed,
-            loss,
-            max_iter,
-            tol,
-            observed=visible,
-            dtype=dtype,
-        )
+    fits = fold_fits(
+        values,
+        rank,
+        folds,
+        n_starts,
+        root_seed,
+        loss=loss,
+        max_iter=max_iter,
+        tol=tol,
+        observed=mask,
+        dtype=dtype,
+    )
+    for fold, (cells, visible, runs) in enumerate(fits):
         bounds = _Bounds.of(values, visible, scale.beta)
-        errors[fold] = _held_out_errors(values, (rows, columns), runs, scale, bounds)
+        errors[fold] = _held_out_errors(values, cells, runs, scale, bounds)
         losses[fold] = np.where(
             np.isfinite(errors[fold]) & np.isfinite(runs.loss), runs.loss, np.inf
         )
@@ -163,7 +163,28 @@ def cross_validate(
     n_parameters = scale.n_features + scale.n_samples - rank
     share = max(n_parameters, 1) / ((1 - fraction) * scale.n_cells)
     result = CrossValidation(rank, fold_errors, errors, np.nan, n_rounds)
-    return CrossValidation(rank, fold_errors, errors, 0.5 * share * result.error, n_rounds)
+    return replace(result, cost=0.5 * share * result.error)
+
+
+def fold_fits(
+    values: Any,
+    rank: int,
+    folds: Sequence[Cells],
+    n_starts: int,
+    root_seed: int,
+    *,
+    observed: Mask | None,
+    **fit: Any,
+) -> Iterator[tuple[Cells, Mask, Runs]]:
+    """Fit what each fold leaves visible: its hidden cells, the mask of the visible ones, and the runs.
+
+    Every fold has seeds of its own. `fit` goes to `nmfcore.factorize`.
+    """
+    for fold, cells in enumerate(folds):
+        visible = np.ones(values.shape, bool) if observed is None else observed.copy()
+        visible[cells] = False
+        seeds = range(fold * n_starts, (fold + 1) * n_starts)
+        yield cells, visible, factorize(values, rank, seeds, root_seed, observed=visible, **fit)
 
 
 def held_out_cells(
@@ -302,7 +323,7 @@ class _Bounds:
             low = np.where(np.isfinite(least), least, 0.0)
         elif beta != 2 and sums.any():
             low = 0.01 * np.asarray(shown.sum(axis=1)).ravel() / sums.sum()
-        return cls(low, _row_maxima(shares), _row_maxima(shown), sums)
+        return cls(low, row_maxima(shares), row_maxima(shown), sums)
 
     def at(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> tuple[Array, Array]:
         """Bounds of the predictions for some cells."""
@@ -312,7 +333,8 @@ class _Bounds:
         return low, np.maximum(low, high)
 
 
-def _row_maxima(values: Any) -> Array:
+def row_maxima(values: Any) -> Array:
+    """Largest entry of every row of an array or CSR."""
     largest = values.max(axis=1)
     return np.asarray(largest.toarray() if sparse.issparse(largest) else largest).ravel()
 

@@ -220,7 +220,7 @@ def _solve(
     started = perf_counter()
     chosen = choose_solver(problem, solver)
     updates = chosen.updates(problem)
-    fit = chosen.solve(problem, W, H, max_iter, tol)
+    fit = chosen.solve(problem, updates, W, H, max_iter, tol)
     losses = divergences(problem.exact, fit.W, fit.H, problem.beta, problem.weights)
     finite = np.isfinite(losses) & _alive(problem, fit.W, fit.H)
     status = np.where(

@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from nmfcore.cross_validation import held_out_cells
-from nmfcore.factorization import factorize
+from nmfcore.cross_validation import fold_fits, held_out_cells, row_maxima
 from nmfcore.problem import pose
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class SampleErrors:
     """Error over the cells of each sample that were hidden from the fit that predicted them.
 
     Attributes
@@ -48,7 +47,7 @@ def held_out_by_sample(
     tol: float = 1e-5,
     observed: ArrayLike | None = None,
     dtype: str = "float32",
-) -> HeldOut:
+) -> SampleErrors:
     """Hide cells, fit the others from fresh starts, predict the hidden ones; fold by fold.
 
     The solution itself saw every cell, so its own error says nothing of hidden ones. Of the starts of a fold, the one
@@ -65,7 +64,7 @@ def held_out_by_sample(
 
     Returns
     -------
-    HeldOut
+    SampleErrors
     """
     problem = pose(V, observed, loss, dtype)
     values = problem.exact
@@ -73,14 +72,20 @@ def held_out_by_sample(
     n_samples = problem.shape[1]
     squares, totals, plain = np.zeros(n_samples), np.zeros(n_samples), np.zeros(n_samples)
     n_cells = np.zeros(n_samples, np.intp)
-    for fold, cells in enumerate(held_out_cells(problem.shape, n_folds, fraction, root_seed, mask)):
-        rows, columns = cells
-        visible = np.ones(problem.shape, bool) if mask is None else mask.copy()
-        visible[rows, columns] = False
-        seeds = range(fold * n_starts, (fold + 1) * n_starts)
-        runs = factorize(
-            values, rank, seeds, root_seed, loss, max_iter, tol, observed=visible, dtype=dtype
-        )
+    folds = held_out_cells(problem.shape, n_folds, fraction, root_seed, mask)
+    fits = fold_fits(
+        values,
+        rank,
+        folds,
+        n_starts,
+        root_seed,
+        loss=loss,
+        max_iter=max_iter,
+        tol=tol,
+        observed=mask,
+        dtype=dtype,
+    )
+    for (rows, columns), visible, runs in fits:
         best = int(np.where(np.isfinite(runs.loss), runs.loss, np.inf).argmin())
         W, H = runs.W[best].astype(float), runs.H[best].astype(float)
         largest, mean = _visible_rows(values, visible)
@@ -95,16 +100,11 @@ def held_out_by_sample(
             sums += np.bincount(columns, terms, n_samples)
         n_cells += np.bincount(columns, minlength=n_samples)
     totals = np.where(totals > 0, totals, np.nan)
-    return HeldOut(np.sqrt(squares / totals), np.sqrt(plain / totals), n_cells)
+    return SampleErrors(np.sqrt(squares / totals), np.sqrt(plain / totals), n_cells)
 
 
 def _visible_rows(values: Any, visible: NDArray[np.bool_]) -> tuple[Array, Array]:
     """Largest and mean visible cell of every feature."""
-    if sparse.issparse(values):
-        shown = sparse.csr_array(values.multiply(visible))
-        largest = shown.max(axis=1).toarray().ravel()
-    else:
-        shown = values * visible
-        largest = shown.max(axis=1)
+    shown = values.multiply(visible).tocsr() if sparse.issparse(values) else values * visible
     sums = np.asarray(shown.sum(axis=1)).ravel()
-    return np.asarray(largest, np.float64), sums / np.maximum(visible.sum(axis=1), 1)
+    return row_maxima(shown), sums / np.maximum(visible.sum(axis=1), 1)

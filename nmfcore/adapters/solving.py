@@ -14,7 +14,7 @@ from nmfcore.adapters import store
 from nmfcore.adapters.matrix import LabelledMatrix
 from nmfcore.adapters.store import Json
 from nmfcore.component_tree import Branch, component_tree
-from nmfcore.held_out import HeldOut
+from nmfcore.held_out import SampleErrors
 from nmfcore.solution import Solution
 from nmfcore.solution_evidence import Assignment
 
@@ -91,7 +91,7 @@ def write_chosen(
     paths: SolutionPaths,
     rank: int,
     solutions: Mapping[int, str],
-    held_out: HeldOut | None,
+    held_out: SampleErrors | None,
     sample_ids: Sequence[str],
     provenance: Json,
 ) -> None:
@@ -103,7 +103,7 @@ def write_chosen(
     rank : int
     solutions : mapping of int to path
         `solution.npz` of every rank.
-    held_out : HeldOut or None
+    held_out : SampleErrors or None
     sample_ids : sequence of str
         Of the fitted samples, in the order of `held_out`.
     provenance : dict

@@ -96,12 +96,12 @@ def fit_settings(config: Mapping[str, Any]) -> Json:
     return _ordered({**fit, "root_seed": config["root_seed"]})
 
 
-def validation_settings(config: Mapping[str, Any]) -> Json:
-    """Return what a cross-validation depends on beside the matrix."""
+def validation_settings(config: Mapping[str, Any], kind: str = "cross_validation") -> Json:
+    """Return what a cross-validation, or `kind` "bi_cross_validation", depends on beside the matrix."""
     fit = config["factorize"]
     return _ordered(
         {
-            **config["validate"]["cross_validation"],
+            **config["validate"][kind],
             "loss": fit["loss"],
             "dtype": fit["dtype"],
             "root_seed": config["root_seed"],
@@ -113,19 +113,6 @@ def permutation_settings(config: Mapping[str, Any]) -> Json:
     """Return what the permutation null depends on beside the matrix: the same seeds and iterations as the fits."""
     permutation = config["validate"]["permutation"]
     return _ordered({**fit_settings(config), **permutation, "seeds": config["seeds"]})
-
-
-def block_settings(config: Mapping[str, Any]) -> Json:
-    """Return what bi-cross-validation depends on beside the matrix."""
-    fit = config["factorize"]
-    return _ordered(
-        {
-            **config["validate"]["bi_cross_validation"],
-            "loss": fit["loss"],
-            "dtype": fit["dtype"],
-            "root_seed": config["root_seed"],
-        }
-    )
 
 
 def sweep_settings(config: Mapping[str, Any]) -> Json:

@@ -23,7 +23,7 @@ LANES = 64
 def _moved(x: Any, G: Any, D: Any, E: Any, S: Any, quadratic: Any) -> Any:
     """New value of a coefficient; `S` holds the linear penalty already."""
     zero = x - x
-    if zero >= S:
+    if not S:
         return x  # the fixed component is zero, so nothing depends on this one
     if min(G, D) <= zero:
         return zero
@@ -41,6 +41,60 @@ def _moved(x: Any, G: Any, D: Any, E: Any, S: Any, quadratic: Any) -> Any:
         step = max(step, -2 * fall / (slope + np.sqrt(slope * slope + 4 * bend * fall)))
     moved = x + step
     return moved if moved > zero else zero
+
+
+@compiled
+def _fit_row(a: Any, x: Any, n: int, p: Any) -> None:
+    """Fit of a row, p = Σ_j x_j a_j, a little above 0."""
+    tiny = p.dtype.type(1e-10)
+    for c in range(n):
+        p[c] = tiny
+    for j in range(len(x)):
+        for c in range(n):
+            p[c] += x[j] * a[j, c]
+
+
+@compiled
+def _descend_row(
+    v: Any, a: Any, S: Any, linear: Any, quadratic: Any, n_sweeps: int, n: int, x: Any, p: Any
+) -> None:
+    """Sweeps over the coefficients `x` of a row, in place; `p` is its fit."""
+    tiny = p.dtype.type(1e-10)
+    zero = p.dtype.type(0)
+    for _ in range(n_sweeps):
+        for j in range(len(x)):
+            G = zero
+            D = zero
+            E = zero
+            for c in range(n):
+                ratio = a[j, c] / p[c]
+                t = v[c] * ratio
+                G += t
+                D += t * ratio
+                E += t * ratio * ratio
+            total = max(S[j], zero) + linear[j]
+            moved = _moved(x[j], G, D, E, total, quadratic[j])
+            delta = moved - x[j]
+            if delta != zero:
+                x[j] = moved
+                for c in range(n):
+                    moved_p = p[c] + delta * a[j, c]
+                    p[c] = moved_p if moved_p > tiny else tiny
+
+
+@compiled
+def _row_divergence(v: Any, x: Any, S: Any, n: int, p: Any, logs: Any) -> float:
+    """Σ v log(v/p) − Σ v + Σ p of a row, p its fit."""
+    for c in range(n):
+        ratio = np.float64(v[c]) / np.float64(p[c])
+        logs[c] = ratio if ratio > 1e-300 else 1.0
+    logarithms(logs, n)
+    value = 0.0
+    for c in range(n):
+        value += v[c] * (logs[c] - 1.0)
+    for j in range(len(x)):
+        value += x[j] * S[j]
+    return value
 
 
 @compiled
@@ -77,8 +131,6 @@ def kl_sweep_sparse(
     """
     n_runs, rank, n_moving = start.shape
     n_fixed = fixed.shape[2]
-    tiny = start.dtype.type(1e-10)
-    zero = start.dtype.type(0)
     longest = 1
     for i in range(n_moving):
         longest = max(longest, indptr[i + 1] - indptr[i])
@@ -108,47 +160,13 @@ def kl_sweep_sparse(
                 index = indices[first + c]
                 for j in range(rank):
                     a[j, c] = rows[index, j]
-            for c in range(n):
-                p[c] = tiny
-            for j in range(rank):
-                for c in range(n):
-                    p[c] += x[j] * a[j, c]
-            for _ in range(n_sweeps):
-                for j in range(rank):
-                    G = zero
-                    D = zero
-                    E = zero
-                    for c in range(n):
-                        ratio = a[j, c] / p[c]
-                        t = v[c] * ratio
-                        G += t
-                        D += t * ratio
-                        E += t * ratio * ratio
-                    total = max(S[j], zero) + linear[s, j]
-                    moved = _moved(x[j], G, D, E, total, quadratic[s, j])
-                    delta = moved - x[j]
-                    if delta != zero:
-                        x[j] = moved
-                        for c in range(n):
-                            moved_p = p[c] + delta * a[j, c]
-                            p[c] = moved_p if moved_p > tiny else tiny
+            _fit_row(a, x, n, p)
+            _descend_row(v, a, S, linear[s], quadratic[s], n_sweeps, n, x, p)
             for j in range(rank):
                 out[s, j, i] = x[j]
             if measure:
-                for c in range(n):
-                    p[c] = tiny
-                for j in range(rank):
-                    for c in range(n):
-                        p[c] += x[j] * a[j, c]
-                value = 0.0
-                for c in range(n):
-                    logs[c] = np.float64(v[c]) / np.float64(p[c])
-                logarithms(logs, n)
-                for c in range(n):
-                    value += v[c] * logs[c] - v[c]
-                for j in range(rank):
-                    value += x[j] * S[j]
-                objective[s] += value
+                _fit_row(a, x, n, p)
+                objective[s] += _row_divergence(v, x, S, n, p, logs)
     return objective
 
 
@@ -170,8 +188,6 @@ def kl_sweep_rows(
     """Like `kl_sweep_sparse` for a dense V, (n_moving, n_fixed) with long rows: one row after the other."""
     n_runs, rank, n_moving = start.shape
     n_fixed = fixed.shape[2]
-    tiny = start.dtype.type(1e-10)
-    zero = start.dtype.type(0)
     p = np.empty(n_fixed, start.dtype)
     x = np.empty(rank, start.dtype)
     S = np.empty(rank, start.dtype)
@@ -186,51 +202,13 @@ def kl_sweep_rows(
             for q in range(lack_indptr[i], lack_indptr[i + 1]):
                 for j in range(rank):
                     S[j] -= lack[q] * fixed[s, j, lack_indices[q]]
-            for c in range(n_fixed):
-                p[c] = tiny
-            for j in range(rank):
-                a = fixed[s, j]
-                for c in range(n_fixed):
-                    p[c] += x[j] * a[c]
-            for _ in range(n_sweeps):
-                for j in range(rank):
-                    a = fixed[s, j]
-                    G = zero
-                    D = zero
-                    E = zero
-                    for c in range(n_fixed):
-                        ratio = a[c] / p[c]
-                        t = v[c] * ratio
-                        G += t
-                        D += t * ratio
-                        E += t * ratio * ratio
-                    total = max(S[j], zero) + linear[s, j]
-                    moved = _moved(x[j], G, D, E, total, quadratic[s, j])
-                    delta = moved - x[j]
-                    if delta != zero:
-                        x[j] = moved
-                        for c in range(n_fixed):
-                            moved_p = p[c] + delta * a[c]
-                            p[c] = moved_p if moved_p > tiny else tiny
+            _fit_row(fixed[s], x, n_fixed, p)
+            _descend_row(v, fixed[s], S, linear[s], quadratic[s], n_sweeps, n_fixed, x, p)
             for j in range(rank):
                 out[s, j, i] = x[j]
             if measure:
-                for c in range(n_fixed):
-                    p[c] = tiny
-                for j in range(rank):
-                    a = fixed[s, j]
-                    for c in range(n_fixed):
-                        p[c] += x[j] * a[c]
-                value = 0.0
-                for c in range(n_fixed):
-                    ratio64 = np.float64(v[c]) / np.float64(p[c])
-                    logs[c] = ratio64 if ratio64 > 1e-300 else 1.0
-                logarithms(logs, n_fixed)
-                for c in range(n_fixed):
-                    value += v[c] * (logs[c] - 1.0)
-                for j in range(rank):
-                    value += x[j] * S[j]
-                objective[s] += value
+                _fit_row(fixed[s], x, n_fixed, p)
+                objective[s] += _row_divergence(v, x, S, n_fixed, p, logs)
     return objective
 
 

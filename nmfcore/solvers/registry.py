@@ -38,8 +38,10 @@ class Solver(Protocol):
         """Half-steps for the problem."""
         ...
 
-    def solve(self, problem: Problem, W: Floats, H: Floats, max_iter: int, tol: float) -> Solved:
-        """Solve a batch from its starts."""
+    def solve(
+        self, problem: Problem, updates: Updates, W: Floats, H: Floats, max_iter: int, tol: float
+    ) -> Solved:
+        """Solve a batch from its starts, with the half-steps that `updates` made for the problem."""
         ...
 
 
@@ -92,7 +94,9 @@ class Hals:
         hidden = None if problem.lack is None else HiddenCells(problem.lack)
         return HalsUpdates(products, hidden, problem.penalties)
 
-    def solve(self, problem: Problem, W: Floats, H: Floats, max_iter: int, tol: float) -> Solved:
+    def solve(
+        self, problem: Problem, updates: Updates, W: Floats, H: Floats, max_iter: int, tol: float
+    ) -> Solved:
         """See `Solver`."""
         description = f"hals ({'sparse' if problem.is_sparse else 'dense'}"
         width = compression_width(problem, W.shape[1])
@@ -103,7 +107,7 @@ class Hals:
             rough = iterate(squeezed, W, H, max(max_iter * 3 // 4, 1), tol)
             W, H = rough.W, rough.H
             remaining = np.maximum(max_iter - rough.n_iter, 1)
-        fine = iterate(self.updates(problem), W, H, remaining, tol)
+        fine = iterate(updates, W, H, remaining, tol)
         return _solved(rough, fine, description + ")")
 
 
@@ -123,9 +127,11 @@ class CoordinateDescent:
             lack = sparse.csr_array(problem.shape, dtype=problem.dtype)
         return KullbackLeiblerUpdates(problem.V, lack, problem.penalties)
 
-    def solve(self, problem: Problem, W: Floats, H: Floats, max_iter: int, tol: float) -> Solved:
+    def solve(
+        self, problem: Problem, updates: Updates, W: Floats, H: Floats, max_iter: int, tol: float
+    ) -> Solved:
         """See `Solver`."""
-        fine = iterate(self.updates(problem), W, H, max_iter, tol)
+        fine = iterate(updates, W, H, max_iter, tol)
         return _solved(None, fine, f"cd ({'sparse' if problem.is_sparse else 'dense'})")
 
 
@@ -142,7 +148,7 @@ class Multiplicative:
 
     def updates(self, problem: Problem) -> Updates:
         """See `Solver`."""
-        V = scaled_dense(problem)
+        V = _unweighted(problem)
         weights = problem.weights
         return MultiplicativeUpdates(
             V,
@@ -151,9 +157,11 @@ class Multiplicative:
             problem.penalties,
         )
 
-    def solve(self, problem: Problem, W: Floats, H: Floats, max_iter: int, tol: float) -> Solved:
+    def solve(
+        self, problem: Problem, updates: Updates, W: Floats, H: Floats, max_iter: int, tol: float
+    ) -> Solved:
         """See `Solver`."""
-        return _solved(None, iterate(self.updates(problem), W, H, max_iter, tol), "mu (dense)")
+        return _solved(None, iterate(updates, W, H, max_iter, tol), "mu (dense)")
 
 
 SOLVERS: dict[str, Solver] = {s.name: s for s in (Hals(), CoordinateDescent(), Multiplicative())}
@@ -193,7 +201,7 @@ def compression_width(problem: Problem, rank: int) -> int:
     return width if worthwhile and problem.lack is None else 0
 
 
-def scaled_dense(problem: Problem) -> Floats:
+def _unweighted(problem: Problem) -> Floats:
     """V without its weights, for solvers that weigh cell by cell."""
     if problem.lack is None:
         V: Floats = problem.V

@@ -115,11 +115,10 @@ def _nndsvd(problem: Problem, rank: int) -> tuple[Floats, Floats]:
 def _leading(problem: Problem, rank: int) -> tuple[Floats, Floats, Floats]:
     """Leading singular triplets, largest first."""
     V = problem.V.astype(np.float64)
-    if not sparse.issparse(V) and (min(V.shape) <= 500 or rank >= min(V.shape) // 2):
-        U, values, Vt = linalg.svd(V, full_matrices=False)
-        return U[:, :rank], values[:rank], Vt[:rank]
-    if rank >= min(V.shape):
-        U, values, Vt = linalg.svd(V.toarray() if sparse.issparse(V) else V, full_matrices=False)
+    smaller = min(V.shape)
+    dense = not sparse.issparse(V)
+    if rank >= smaller or (dense and (smaller <= 500 or rank >= smaller // 2)):
+        U, values, Vt = linalg.svd(V if dense else V.toarray(), full_matrices=False)
         return U[:, :rank], values[:rank], Vt[:rank]
     U, values, Vt = svds(V, k=rank, v0=np.ones(min(V.shape)))
     order = np.argsort(-values)

@@ -44,7 +44,7 @@ if config["validate"]["bi_cross_validation"]:
         log:
             f"{RESULTS}/logs/validate_blocks/rank-{{rank}}.log",
         params:
-            settings=stages.block_settings(config),
+            settings=stages.validation_settings(config, "bi_cross_validation"),
             code=stages.CODE["validate_blocks"],
         script:
             "../scripts/validate_blocks.py"
