@@ -53,7 +53,7 @@ from nmfcore.factorization import factorize, transform
 from nmfcore.problem import LOSSES
 from nmfcore.runs import Runs
 from nmfcore.solvers import alternating, hals, kullback_leibler, products, registry
-from nmfcore.solvers.hidden import HiddenCells
+from nmfcore.solvers.lacking import LackingCells
 from nmfcore.warm_up import warm_up
 
 TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
@@ -514,9 +514,8 @@ WATCHED: tuple[tuple[Any, str, str, Callable[..., float]], ...] = (
         for method in ("with_samples", "with_features")
     ),
     (hals, "sweep", "sweeps", _sweep_operations),
-    (HiddenCells, "impute_features", "hidden cells", _uncounted),
-    (HiddenCells, "impute_samples", "hidden cells", _uncounted),
-    (HiddenCells, "squares", "hidden cells", _uncounted),
+    (LackingCells, "sweep", "lacking cells", _uncounted),
+    (LackingCells, "slopes", "lacking cells", _uncounted),
     (hals, "gram", "Gram matrices", _uncounted),
     (alternating, "extrapolate", "extrapolation", _uncounted),
     (registry, "compress", "compression", _uncounted),

@@ -121,14 +121,19 @@ def _by_residual(V: Any, W: Floats, H: Floats, beta: float, weights: Floats | No
         block = dense_rows(V, rows)
         weight = None if weights is None else weights[rows]
         seen = None if weight is None else weight > 0
+        if weight is not None and seen is not None:
+            # Without this, what stands in a hidden cell could be NaN.
+            block = np.where(seen, block, 0.0) if beta == 2 else block[seen]
+            weight = weight if beta == 2 else weight[seen]
         for s in range(len(W)):
             product = W[s][:, rows].T.astype(np.float64) @ coefficients[s]
             if weight is None or seen is None:
                 totals[s] += float(cellwise(block, product, beta).sum())
+            elif beta == 2:
+                product -= block
+                totals[s] += 0.5 * float(np.einsum("ij,ij,ij->", weight, product, product))
             else:
-                totals[s] += float(
-                    (weight[seen] * cellwise(block[seen], product[seen], beta)).sum()
-                )
+                totals[s] += float((weight * cellwise(block, product[seen], beta)).sum())
     return totals
 
 

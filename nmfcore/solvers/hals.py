@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
-from nmfcore.solvers.hidden import HiddenCells
+from nmfcore.solvers.lacking import LackingCells
 from nmfcore.solvers.kernels import inner_products, sweep
 from nmfcore.solvers.penalties import Penalties
 from nmfcore.solvers.products import Products
@@ -17,6 +18,8 @@ from nmfcore.solvers.products import Products
 Floats = NDArray[np.floating]
 
 SWEEPS_PER_PRODUCT = 2
+SWEEPS_PER_UNEVEN_PRODUCT = 4
+"""The same where cells have weights: a step's Gram matrices cost more."""
 
 
 class HalsUpdates:
@@ -26,8 +29,8 @@ class HalsUpdates:
     ----------
     products : Products
         Products with V (with w∘V where cells have weights).
-    hidden : HiddenCells, optional
-        Cells of weight below 1.
+    lack : (n_features, n_samples) csr_array, optional
+        1 − weight where that is not 0.
     penalties : Penalties, optional
     """
 
@@ -36,43 +39,50 @@ class HalsUpdates:
     def __init__(
         self,
         products: Products,
-        hidden: HiddenCells | None = None,
+        lack: sparse.csr_array | None = None,
         penalties: Penalties | None = None,
     ) -> None:
         self.products = products
-        self.hidden = hidden
+        self.lacking = None if lack is None else (LackingCells(lack), LackingCells(lack.T.tocsr()))
         self.penalties = penalties or Penalties()
         dtype = products.dtype
         self.resolution = 0.5 * products.squared_norm * float(np.finfo(dtype).eps) * 0.05
 
     def improve_W(self, W: Floats, H: Floats, out: Floats) -> None:
         """See `Updates`."""
-        rhs = self.products.with_samples(H)
-        if self.hidden:
-            rhs = self.hidden.impute_features(rhs, W, H)
-        sweep(W, *_penalised(rhs, gram(H), self.penalties.on_W(W, H)), SWEEPS_PER_PRODUCT, out)
+        rhs, gram_H = _penalised(
+            self.products.with_samples(H), gram(H), self.penalties.on_W(W, H)
+        )
+        if self.lacking:
+            self.lacking[0].sweep(W, rhs, gram_H, H, SWEEPS_PER_UNEVEN_PRODUCT, out)
+        else:
+            sweep(W, rhs, gram_H, SWEEPS_PER_PRODUCT, out)
 
     def improve_H(self, W: Floats, H: Floats, out: Floats) -> NDArray[np.float64]:
         """See `Updates`."""
         visible, gram_W = self.products.with_features(W), gram(W)
-        rhs = self.hidden.impute_samples(visible, W, H) if self.hidden else visible
-        sweep(H, *_penalised(rhs, gram_W, self.penalties.on_H(W, H)), SWEEPS_PER_PRODUCT, out)
+        step = _penalised(visible, gram_W, self.penalties.on_H(W, H))
+        hidden_squares: float | NDArray[np.float64] = 0.0
+        if self.lacking:
+            hidden_squares = self.lacking[1].sweep(H, *step, W, SWEEPS_PER_UNEVEN_PRODUCT, out)
+        else:
+            sweep(H, *step, SWEEPS_PER_PRODUCT, out)
         objective: NDArray[np.float64] = 0.5 * (
             self.products.squared_norm
             - 2 * inner_products(visible, out)
             + inner_products(gram_W, gram(out))
+            - hidden_squares
         )
-        if self.hidden:
-            objective -= 0.5 * self.hidden.squares(W, out)
         return objective + self.penalties.value(W, out) if self.penalties else objective
 
     def gradients(self, W: Floats, H: Floats) -> tuple[Floats, Floats]:
         """See `Updates`."""
-        rhs_W, rhs_H = self.products.with_samples(H), self.products.with_features(W)
-        if self.hidden:
-            rhs_W = self.hidden.impute_features(rhs_W, W, H)
-            rhs_H = self.hidden.impute_samples(rhs_H, W, H)
-        return self.penalties.add_slopes(gram(H) @ W - rhs_W, gram(W) @ H - rhs_H, W, H)
+        slopes_W = gram(H) @ W - self.products.with_samples(H)
+        slopes_H = gram(W) @ H - self.products.with_features(W)
+        if self.lacking:
+            slopes_W -= self.lacking[0].slopes(W, H)
+            slopes_H -= self.lacking[1].slopes(H, W)
+        return self.penalties.add_slopes(slopes_W, slopes_H, W, H)
 
 
 def _penalised(

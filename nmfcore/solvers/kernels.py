@@ -13,7 +13,7 @@ import numba
 import numpy as np
 
 BLOCK = 128
-PANEL = 32
+PANEL = 64
 """Factors that a product with CSR takes at a time."""
 
 compiled: Any = numba.njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
@@ -49,10 +49,10 @@ def sweep(start: Batch, rhs: Batch, gram: Batch, n_sweeps: int, out: Batch) -> N
     for s in range(n_runs):
         for first in range(0, length, BLOCK):
             width = min(BLOCK, length - first)
+            last = first + width
             for j in range(rank):
-                for c in range(width):
-                    x[j, c] = start[s, j, first + c]
-                    b[j, c] = rhs[s, j, first + c]
+                x[j, :width] = start[s, j, first:last]
+                b[j, :width] = rhs[s, j, first:last]
             for _ in range(n_sweeps):
                 for j in range(rank):
                     g = gram[s, j, j]
@@ -84,8 +84,7 @@ def sweep(start: Batch, rhs: Batch, gram: Batch, n_sweeps: int, out: Batch) -> N
                         v = x[j, c] + t[c] * inverse
                         x[j, c] = v if v > zero else zero
             for j in range(rank):
-                for c in range(width):
-                    out[s, j, first + c] = x[j, c]
+                out[s, j, first:last] = x[j, :width]
 
 
 @compiled
@@ -133,23 +132,33 @@ def csr_product(indptr: Any, indices: Any, data: Any, factors: Any, out: Any) ->
                     total[r] = zero
                 p = indptr[i]
                 while p + 4 <= indptr[i + 1]:
-                    a = indices[p]
-                    b = indices[p + 1]
-                    c = indices[p + 2]
-                    d = indices[p + 3]
+                    a, b = panel[indices[p]], panel[indices[p + 1]]
+                    c, d = panel[indices[p + 2]], panel[indices[p + 3]]
+                    v, w, x, y = data[p], data[p + 1], data[p + 2], data[p + 3]
                     for r in range(PANEL):
-                        total[r] += (data[p] * panel[a, r] + data[p + 1] * panel[b, r]) + (
-                            data[p + 2] * panel[c, r] + data[p + 3] * panel[d, r]
-                        )
+                        total[r] += (v * a[r] + w * b[r]) + (x * c[r] + y * d[r])
                     p += 4
                 while p < indptr[i + 1]:
-                    a = indices[p]
+                    a, v = panel[indices[p]], data[p]
                     for r in range(PANEL):
-                        total[r] += data[p] * panel[a, r]
+                        total[r] += v * a[r]
                     p += 1
             for r in range(width):
                 for i in range(top, bottom):
                     out[first + r, i] = block[i - top, r]
+
+
+@compiled
+def sampled_product(indptr: Any, indices: Any, left: Any, right: Any, out: Any) -> None:
+    """Entries of ``left @ right.T`` at the places of a CSR matrix; left (n_rows, rank), right (n_columns, rank)."""
+    for i in range(len(indptr) - 1):
+        a = left[i]
+        for p in range(indptr[i], indptr[i + 1]):
+            b = right[indices[p]]
+            total = out.dtype.type(0)
+            for j in range(len(a)):
+                total += a[j] * b[j]
+            out[p] = total
 
 
 @compiled
@@ -169,72 +178,100 @@ def inner_products(a: Batch, b: Batch) -> Any:
 
 
 @compiled
-def add_hidden(
-    fixed: Batch, moving: Batch, indptr: Any, indices: Any, lack: Any, rhs: Batch
-) -> None:
-    """Add to `rhs` the product of the hidden cells, imputed by the current fit, with the fixed factor.
+def pair_products(factor: Any, out: Any) -> None:
+    """Products of every two components of a factor.
 
     Parameters
     ----------
-    fixed : (n_runs, rank, n_fixed)
-    moving, rhs : (n_runs, rank, n_moving)
-        Factor about to move, and its right-hand sides.
-    indptr, indices, lack : (n_moving + 1,) int, (n_hidden,) int, (n_hidden,)
-        For each index of the moving factor, the indices of the fixed one whose cells are hidden, and how far.
+    factor : (rank, length)
+    out : (rank · (rank + 1) / 2, length)
+        Row j (j + 1) / 2 + i holds component j times component i ≤ j: the lower triangle, row by row.
     """
-    n_runs, rank, n_moving = moving.shape
-    n_fixed = fixed.shape[2]
-    rows = np.empty((n_fixed, rank), fixed.dtype)
-    own = np.empty(rank, fixed.dtype)
-    total = np.empty(rank, fixed.dtype)
-    zero = fixed.dtype.type(0)
-    for s in range(n_runs):
-        for j in range(rank):
-            for c in range(n_fixed):
-                rows[c, j] = fixed[s, j, c]
-        for i in range(n_moving):
-            if indptr[i] == indptr[i + 1]:
-                continue
-            for j in range(rank):
-                own[j] = moving[s, j, i]
-                total[j] = zero
-            for p in range(indptr[i], indptr[i + 1]):
-                c = indices[p]
-                value = zero
-                for j in range(rank):
-                    value += own[j] * rows[c, j]
-                value *= lack[p]
-                for j in range(rank):
-                    total[j] += value * rows[c, j]
-            for j in range(rank):
-                rhs[s, j, i] += total[j]
+    rank, length = factor.shape
+    pair = 0
+    for j in range(rank):
+        for i in range(j + 1):
+            for c in range(length):
+                out[pair, c] = factor[j, c] * factor[i, c]
+            pair += 1
 
 
 @compiled
-def hidden_squares(fixed: Batch, moving: Batch, indptr: Any, indices: Any, lack: Any) -> Any:
-    """Sum of squares of the fit over the hidden cells of every run, in float64."""
-    n_runs, rank, n_moving = moving.shape
-    n_fixed = fixed.shape[2]
-    rows = np.empty((n_fixed, rank), fixed.dtype)
-    own = np.empty(rank, fixed.dtype)
-    out = np.zeros(n_runs)
-    zero = fixed.dtype.type(0)
-    for s in range(n_runs):
+def uneven_sweep(
+    start: Any, rhs: Any, gram: Any, lacking: Any, damping: float, n_sweeps: int, out: Any
+) -> None:
+    """Like `sweep` for one run in which every column has a Gram matrix of its own.
+
+    Parameters
+    ----------
+    start, rhs, out : (rank, length)
+    gram : (rank, rank)
+        Gram matrix of the fixed factor over all cells.
+    lacking : (rank · (rank + 1) / 2, length)
+        What the cells of less than full weight take from it, column by column: lower triangles, row by row.
+    damping : float
+        Share of a diagonal entry of `gram` that the step's curvature has at least. A coefficient that hardly any cell
+        determines moves slowly, and not by what rounding makes of a difference.
+    n_sweeps : int
+    """
+    rank, length = start.shape
+    x = np.zeros((rank, BLOCK), start.dtype)
+    b = np.zeros((rank, BLOCK), start.dtype)
+    g = np.zeros((len(lacking), BLOCK), start.dtype)
+    t = np.empty(BLOCK, start.dtype)
+    zero = start.dtype.type(0)
+    least = start.dtype.type(1e-30 if start.itemsize == 4 else 1e-250)
+    share = start.dtype.type(damping)
+    for first in range(0, length, BLOCK):
+        width = min(BLOCK, length - first)
+        last = first + width
+        pair = 0
         for j in range(rank):
-            for c in range(n_fixed):
-                rows[c, j] = fixed[s, j, c]
-        total = 0.0
-        for i in range(n_moving):
+            x[j, :width] = start[j, first:last]
+            b[j, :width] = rhs[j, first:last]
+            for i in range(j + 1):
+                whole = gram[j, i]
+                taken = lacking[pair, first:last]
+                for c in range(width):
+                    g[pair, c] = whole - taken[c]
+                pair += 1
+        for _ in range(n_sweeps):
             for j in range(rank):
-                own[j] = moving[s, j, i]
-            for p in range(indptr[i], indptr[i + 1]):
-                c = indices[p]
-                value = zero
-                for j in range(rank):
-                    value += own[j] * rows[c, j]
-                total += np.float64(lack[p]) * np.float64(value) * np.float64(value)
-        out[s] = total
-    return out
+                floor = share * gram[j, j]
+                if gram[j, j] <= least:
+                    continue
+                for c in range(BLOCK):
+                    t[c] = b[j, c]
+                low = j * (j + 1) // 2
+                for i in range(j):
+                    for c in range(BLOCK):
+                        t[c] -= g[low + i, c] * x[i, c]
+                for i in range(j, rank):
+                    pair = i * (i + 1) // 2 + j
+                    for c in range(BLOCK):
+                        t[c] -= g[pair, c] * x[i, c]
+                for c in range(BLOCK):
+                    v = x[j, c] + t[c] / max(g[low + j, c], floor)
+                    x[j, c] = v if v > zero else zero
+        for j in range(rank):
+            out[j, first:last] = x[j, :width]
+
+
+@compiled
+def times_lacking(lacking: Any, factor: Any, out: Any) -> None:
+    """Product of every column of a factor with its matrix in `lacking`; arguments as for `uneven_sweep`."""
+    rank, length = factor.shape
+    out[:] = 0
+    for first in range(0, length, BLOCK):
+        last = min(first + BLOCK, length)
+        for j in range(rank):
+            product = out[j, first:last]
+            for i in range(rank):
+                high, low = max(i, j), min(i, j)
+                taken = lacking[high * (high + 1) // 2 + low, first:last]
+                x = factor[i, first:last]
+                for c in range(len(x)):
+                    product[c] += taken[c] * x[c]
 
 
 _SIGNIFICAND = 0x000FFFFFFFFFFFFF

@@ -14,13 +14,14 @@ from nmfcore.errors import InputError
 from nmfcore.problem import Problem
 from nmfcore.solvers.alternating import Iterated, Updates, iterate
 from nmfcore.solvers.hals import HalsUpdates
-from nmfcore.solvers.hidden import HiddenCells
 from nmfcore.solvers.kullback_leibler import KullbackLeiblerUpdates
 from nmfcore.solvers.multiplicative import MultiplicativeUpdates
-from nmfcore.solvers.products import DenseProducts, SparseProducts, compress
+from nmfcore.solvers.completion import complete
+from nmfcore.solvers.products import DenseProducts, Products, SparseProducts, compress
 
 Floats = NDArray[np.floating]
 
+COMPLETED_SHARE_MAX = 0.5
 COMPRESSION_GAIN = 4
 """Compress where a product gets this many times cheaper."""
 
@@ -86,29 +87,37 @@ class Hals:
 
     def updates(self, problem: Problem) -> Updates:
         """See `Solver`."""
-        V = problem.V
-        products = SparseProducts(V) if problem.is_sparse else DenseProducts(V)
+        products = _products(problem.V)
         if problem.weights is not None:
             # V holds w∘v; the loss needs Σ w v².
             products.squared_norm = sum_of_squares(problem.exact, problem.weights)
-        hidden = None if problem.lack is None else HiddenCells(problem.lack)
-        return HalsUpdates(products, hidden, problem.penalties)
+        return HalsUpdates(products, problem.lack, problem.penalties)
 
     def solve(
         self, problem: Problem, updates: Updates, W: Floats, H: Floats, max_iter: int, tol: float
     ) -> Solved:
         """See `Solver`."""
         description = f"hals ({'sparse' if problem.is_sparse else 'dense'}"
-        width = compression_width(problem, W.shape[1])
+        V, rank = problem.V, W.shape[1]
+        stand_in: Products | None = None
+        if problem.lack is not None and problem.lack.nnz <= COMPLETED_SHARE_MAX * np.prod(problem.shape):
+            V = complete(V, problem.lack, rank)
+            stand_in, description = _products(V), description + ", completed"
+        width = compression_width(problem, rank)
+        if width:
+            stand_in, description = compress(V, width), f"{description}, compressed to {width}"
         rough, remaining = None, np.full(len(W), max_iter)
-        if width and max_iter:
-            description += f", compressed to {width}"
-            squeezed = HalsUpdates(compress(problem.V, width), None, problem.penalties)
-            rough = iterate(squeezed, W, H, max(max_iter * 3 // 4, 1), tol)
+        if stand_in is not None and max_iter:
+            easier = HalsUpdates(stand_in, None, problem.penalties)
+            rough = iterate(easier, W, H, max(max_iter * 3 // 4, 1), tol)
             W, H = rough.W, rough.H
             remaining = np.maximum(max_iter - rough.n_iter, 1)
         fine = iterate(updates, W, H, remaining, tol)
         return _solved(rough, fine, description + ")")
+
+
+def _products(V: Floats | sparse.csr_array) -> DenseProducts | SparseProducts:
+    return SparseProducts(V) if sparse.issparse(V) else DenseProducts(V)
 
 
 class CoordinateDescent:
@@ -198,7 +207,7 @@ def compression_width(problem: Problem, rank: int) -> int:
     width = 2 * rank + 20
     cost = problem.V.nnz * 4 if problem.is_sparse else n_features * n_samples
     worthwhile = cost >= COMPRESSION_GAIN * width * (n_features + n_samples)
-    return width if worthwhile and problem.lack is None else 0
+    return width if worthwhile else 0
 
 
 def _unweighted(problem: Problem) -> Floats:

@@ -6,15 +6,15 @@ from scipy import optimize, sparse
 
 from nmfcore.problem import pose
 from nmfcore.solvers.alternating import iterate
-from nmfcore.solvers.hidden import HiddenCells
+from nmfcore.solvers.completion import complete
 from nmfcore.solvers.kernels import (
     BLOCK,
-    add_hidden,
     extrapolate,
-    hidden_squares,
     inner_products,
+    sampled_product,
     sweep,
 )
+from nmfcore.solvers.lacking import DAMPING, LackingCells
 from nmfcore.solvers.products import (
     DenseProducts,
     SparseProducts,
@@ -118,35 +118,88 @@ class TestOtherKernels:
 
     @bounded
     @given(streams, st.floats(0, 1))
-    def test_hidden_cells_against_a_dense_mask(self, random, share):
-        n_runs, rank, m, n = 2, 3, 6, 5
-        W, H = random_batch(random, n_runs, rank, m), random_batch(random, n_runs, rank, n)
+    def test_a_sampled_product_is_the_product_at_its_places(self, random, share):
+        left, right = random.random((6, 3)), random.random((5, 3))
+        places = sparse.csr_array((random.random((6, 5)) < share).astype(float))
+        out = np.empty(places.nnz)
+        sampled_product(places.indptr, places.indices, left, right, out)
+        np.testing.assert_allclose(out, (left @ right.T)[places.nonzero()], rtol=1e-13)
+
+
+class TestLackingCells:
+    @staticmethod
+    def problem(random, share, m=7, n=2 * BLOCK + 3, rank=3):
+        """A start and what each column's weighted least-squares problem is made of."""
+        W, H, V = random.random((1, rank, m)), random.random((1, rank, n)), random.random((m, n))
         # How much a cell lacks of full weight: nothing, a part, or all of it.
         lack = np.where(random.random((m, n)) < share, random.choice([0.3, 1.0], (m, n)), 0)
-        fit = np.einsum("skm,skn->smn", W, H)
-        rows = sparse.csr_array(lack)
-        columns = rows.T.tocsr()
+        return W, H, (1 - lack) * V, lack
 
-        rhs = random_batch(random, n_runs, rank, m)
-        expected = rhs + np.einsum("smn,skn->skm", lack * fit, H)
-        add_hidden(H, W, rows.indptr, rows.indices, rows.data, rhs)
-        np.testing.assert_allclose(rhs, expected, rtol=1e-12)
+    @bounded
+    @given(streams, st.floats(0, 1))
+    def test_a_sweep_is_coordinate_descent_on_each_column(self, random, share):
+        W, H, V, lack = self.problem(random, share)
+        gram, rhs, out = W[0] @ W[0].T, W[0] @ V, np.empty_like(H)
+        squares = LackingCells(sparse.csr_array(lack.T)).sweep(H, rhs[None], gram[None], W, 2, out)
+        expected = H[0].copy()
+        for c in range(H.shape[2]):
+            own = (W[0] * (1 - lack[:, c])) @ W[0].T
+            for j in [0, 1, 2] * 2:
+                slope = own[j] @ expected[:, c] - rhs[j, c]
+                step = slope / max(own[j, j], DAMPING * gram[j, j])
+                expected[j, c] = max(expected[j, c] - step, 0)
+        np.testing.assert_allclose(out[0], expected, rtol=1e-9, atol=1e-11)
+        fit = W[0].T @ out[0]
+        np.testing.assert_allclose(squares, (lack * fit**2).sum(), rtol=1e-9, atol=1e-12)
 
-        expected = (lack * np.square(fit)).sum((1, 2))
-        for result in (
-            hidden_squares(W, H, columns.indptr, columns.indices, columns.data),
-            HiddenCells(rows).squares(W, H),
-        ):
-            np.testing.assert_allclose(result, expected, rtol=1e-12)
-
-    def test_imputation_of_samples_keeps_the_visible_products(self):
+    def test_many_sweeps_reach_the_weighted_nonnegative_least_squares_solution(self):
         random = np.random.default_rng(0)
-        W, H, rhs = (random_batch(random, 1, 2, n) for n in (4, 3, 3))
-        cells = HiddenCells(sparse.csr_array(np.ones((4, 3))))
-        before = rhs.copy()
-        completed = cells.impute_samples(rhs, W, H)
-        np.testing.assert_array_equal(rhs, before)
-        np.testing.assert_allclose(completed, before + np.einsum("skm,sjm,sjn->skn", W, W, H))
+        W, H, V, lack = self.problem(random, 0.3, m=12, n=6)
+        step = H, (W[0] @ V)[None], (W[0] @ W[0].T)[None], W
+        LackingCells(sparse.csr_array(lack.T)).sweep(*step, 3000, H)
+        for c, h in enumerate(H[0].T):
+            root = np.sqrt(1 - lack[:, c])
+            data = np.divide(V[:, c], root, out=np.zeros(12), where=root > 0)
+            expected = optimize.nnls(root[:, None] * W[0].T, data)[0]
+            np.testing.assert_allclose(h, expected, atol=1e-7)
+
+    def test_slopes_are_those_of_the_squares(self):
+        W, H, _, lack = self.problem(np.random.default_rng(1), 0.4)
+        slopes = LackingCells(sparse.csr_array(lack.T)).slopes(H, W)
+        np.testing.assert_allclose(slopes[0], W[0] @ (lack * (W[0].T @ H[0])), rtol=1e-12)
+
+    def test_a_coefficient_that_no_cell_determines_stays(self):
+        W, H, _, _ = self.problem(np.random.default_rng(2), 0)
+        cells, out = LackingCells(sparse.csr_array(np.ones((H.shape[2], 7)))), np.empty_like(H)
+        cells.sweep(H, np.zeros_like(H), W @ W.transpose(0, 2, 1), W, 3, out)
+        np.testing.assert_allclose(out, H, rtol=1e-10)
+
+
+class TestComplete:
+    random = np.random.default_rng(3)
+    V = random.random((60, 3)) @ random.random((3, 50))
+    lack = sparse.csr_array((random.random(V.shape) < 0.1).astype(float))
+    shown = V * (1 - lack.toarray())
+
+    @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+    def test_finds_the_hidden_cells_of_a_matrix_of_low_rank(self, kind):
+        filled = complete(kind(self.shown), self.lack, 3)
+        assert sparse.issparse(filled) == (kind is sparse.csr_array)
+        filled = filled.toarray() if sparse.issparse(filled) else filled
+        hidden = self.lack.toarray() > 0
+        np.testing.assert_array_equal(filled[~hidden], self.V[~hidden])
+        error = np.linalg.norm((filled - self.V)[hidden]) / np.linalg.norm(self.V[hidden])
+        means = np.broadcast_to(self.V.mean(axis=1, keepdims=True), self.V.shape)
+        assert error < 0.2 * np.linalg.norm((means - self.V)[hidden]) / np.linalg.norm(
+            self.V[hidden]
+        )
+
+    def test_nothing_is_negative_and_an_empty_row_stays_empty(self):
+        shown, lack = self.shown.copy(), self.lack.toarray()
+        shown[5], lack[5] = 0, 1
+        filled = complete(shown, sparse.csr_array(lack), 3)
+        assert filled.min() >= 0
+        assert np.isfinite(filled).all()
 
 
 class TestProducts:
@@ -200,9 +253,6 @@ class TestCompressionWidth:
         random = np.random.default_rng(0)
         assert compression_width(pose(random.random((50, 40))), 3) == 0
         V = random.random((300, 280))
-        observed = np.ones(V.shape, bool)
-        observed[0, 0] = False
-        assert compression_width(pose(V, observed), 3) == 0
         width = compression_width(pose(V), 3)
         assert 3 < width <= V.size / (COMPRESSION_GAIN * sum(V.shape))
 

@@ -1,0 +1,78 @@
+"""Cells of V that count less than the others, or not at all."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nmfcore.solvers.kernels import (
+    csr_product,
+    inner_products,
+    pair_products,
+    times_lacking,
+    uneven_sweep,
+)
+
+Floats = NDArray[np.floating]
+
+DAMPING = 0.01
+"""See `uneven_sweep`."""
+
+
+class LackingCells:
+    """Cells with a weight below 1, for the Frobenius step in one factor: what they take from its Gram matrices.
+
+    With cells of unequal weight, every column of the moving factor has a least-squares problem of its own; its
+    Gram matrix is that of the fixed factor less Σ (1 − w) a aᵀ over the column's cells. These sums are one sparse
+    product with the table of products of every two components, in which the values of cells of weight 0 have no part.
+
+    Parameters
+    ----------
+    lack : (n_moving, n_fixed) csr_array
+        1 − weight where that is not 0.
+    """
+
+    def __init__(self, lack: sparse.csr_array) -> None:
+        self.lack = lack
+        self.table = self.grams = np.empty((0, 0), lack.dtype)
+
+    def sweep(
+        self, moving: Floats, rhs: Floats, gram: Floats, fixed: Floats, n_sweeps: int, out: Floats
+    ) -> NDArray[np.float64]:
+        """Improve the moving factor of every run; returns Σ (1 − w) (wh)² of each, for the factor it wrote.
+
+        Parameters
+        ----------
+        moving, rhs, out : (n_runs, rank, n_moving) ndarray
+            As for `nmfcore.solvers.kernels.sweep`.
+        gram : (n_runs, rank, rank) ndarray
+        fixed : (n_runs, rank, n_fixed) ndarray
+        n_sweeps : int
+        """
+        squares = np.empty(len(moving))
+        product = np.empty_like(moving[0])
+        for s in range(len(moving)):
+            lacking = self._lacking_grams(fixed[s])
+            uneven_sweep(moving[s], rhs[s], gram[s], lacking, DAMPING, n_sweeps, out[s])
+            times_lacking(lacking, out[s], product)
+            squares[s] = inner_products(product[None], out[s][None])[0]
+        return squares
+
+    def slopes(self, moving: Floats, fixed: Floats) -> Floats:
+        """What these cells take from the gradient over all cells, (n_runs, rank, n_moving)."""
+        slopes = np.empty_like(moving)
+        for s in range(len(moving)):
+            times_lacking(self._lacking_grams(fixed[s]), moving[s], slopes[s])
+        return slopes
+
+    def _lacking_grams(self, fixed: Floats) -> Floats:
+        """Σ (1 − w) a aᵀ for every column, lower triangles, (rank · (rank + 1) / 2, n_moving); good until called again."""
+        rank, n_fixed = fixed.shape
+        n_pairs = rank * (rank + 1) // 2
+        if len(self.table) != n_pairs:
+            self.table = np.empty((n_pairs, n_fixed), fixed.dtype)
+            self.grams = np.empty((n_pairs, self.lack.shape[0]), fixed.dtype)
+        pair_products(fixed, self.table)
+        csr_product(self.lack.indptr, self.lack.indices, self.lack.data, self.table, self.grams)
+        return self.grams
