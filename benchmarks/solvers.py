@@ -522,9 +522,11 @@ WATCHED: tuple[tuple[Any, str, str, Callable[..., float]], ...] = (
     (nmfcore.factorization, "divergences", "final loss", _uncounted),
     (nmfcore.factorization, "pose", "checking V", _uncounted),
     (nmfcore.factorization, "make_starts", "starts", _uncounted),
+    (kullback_leibler, "kl_sweep_sparse", "sweeps", _uncounted),
+    (kullback_leibler, "kl_newton_directions", "sweeps", _uncounted),
     *(
-        (kullback_leibler, name, "sweeps", _uncounted)
-        for name in ("kl_sweep_sparse", "kl_sweep_rows", "kl_sweep_columns")
+        (kullback_leibler, name, "cell by cell", _uncounted)
+        for name in ("kl_curvatures", "kl_largest_falls", "kl_log_fit")
     ),
 )
 

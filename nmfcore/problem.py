@@ -23,7 +23,7 @@ DTYPES = ("float32", "float64")
 
 DENSE_FROM_DENSITY = 0.05
 """Share of nonzeros from which products with the dense matrix are faster than with CSR (docs/performance.md)."""
-DENSE_FROM_DENSITY_KL = 0.5
+DENSE_FROM_DENSITY_KL = 0.3
 """The same for Kullback–Leibler, whose loops over the nonzeros gain from every zero."""
 DENSE_BYTES_MAX = 2 << 30
 """A sparse matrix is never made dense beyond this."""

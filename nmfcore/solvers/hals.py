@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nmfcore.solvers.lacking import LackingCells
 from nmfcore.solvers.kernels import inner_products, sweep
+from nmfcore.solvers.lacking import LackingCells
 from nmfcore.solvers.penalties import Penalties
 from nmfcore.solvers.products import Products
 
@@ -50,9 +50,7 @@ class HalsUpdates:
 
     def improve_W(self, W: Floats, H: Floats, out: Floats) -> None:
         """See `Updates`."""
-        rhs, gram_H = _penalised(
-            self.products.with_samples(H), gram(H), self.penalties.on_W(W, H)
-        )
+        rhs, gram_H = _penalised(self.products.with_samples(H), gram(H), self.penalties.on_W(W, H))
         if self.lacking:
             self.lacking[0].sweep(W, rhs, gram_H, H, SWEEPS_PER_UNEVEN_PRODUCT, out)
         else:

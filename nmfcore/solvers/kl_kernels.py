@@ -1,4 +1,4 @@
-"""Compiled coordinate descent on the Kullback–Leibler divergence.
+"""Compiled loops over the Kullback–Leibler divergence: coordinate descent for sparse V, Newton steps for dense V.
 
 For one coefficient x of one component with the others fixed, the divergence has the slope S − φ(δ) with
 φ(δ) = Σ v a / (p + δ a): v the data, p the current fit, a the fixed factor, S the sum of a. As 1/φ is concave, its
@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from nmfcore.solvers.kernels import Batch, compiled, logarithms
+from nmfcore.solvers.kernels import BLOCK, Batch, compiled, logarithms
 
-LANES = 64
+FLOOR = 1e-10
+"""Least value of the fit in a cell, V being at the scale of `nmfcore.problem`."""
 
 
 @compiled
@@ -46,7 +47,7 @@ def _moved(x: Any, G: Any, D: Any, E: Any, S: Any, quadratic: Any) -> Any:
 @compiled
 def _fit_row(a: Any, x: Any, n: int, p: Any) -> None:
     """Fit of a row, p = Σ_j x_j a_j, a little above 0."""
-    tiny = p.dtype.type(1e-10)
+    tiny = p.dtype.type(FLOOR)
     for c in range(n):
         p[c] = tiny
     for j in range(len(x)):
@@ -59,7 +60,7 @@ def _descend_row(
     v: Any, a: Any, S: Any, linear: Any, quadratic: Any, n_sweeps: int, n: int, x: Any, p: Any
 ) -> None:
     """Sweeps over the coefficients `x` of a row, in place; `p` is its fit."""
-    tiny = p.dtype.type(1e-10)
+    tiny = p.dtype.type(FLOOR)
     zero = p.dtype.type(0)
     for _ in range(n_sweeps):
         for j in range(len(x)):
@@ -171,153 +172,132 @@ def kl_sweep_sparse(
 
 
 @compiled
-def kl_sweep_rows(
-    start: Batch,
-    fixed: Batch,
-    totals: Any,
-    V: Any,
-    lack_indptr: Any,
-    lack_indices: Any,
-    lack: Any,
-    linear: Any,
-    quadratic: Any,
-    n_sweeps: int,
-    measure: bool,
-    out: Batch,
-) -> Any:
-    """Like `kl_sweep_sparse` for a dense V, (n_moving, n_fixed) with long rows: one row after the other."""
-    n_runs, rank, n_moving = start.shape
-    n_fixed = fixed.shape[2]
-    p = np.empty(n_fixed, start.dtype)
-    x = np.empty(rank, start.dtype)
-    S = np.empty(rank, start.dtype)
-    logs = np.empty(n_fixed)
-    objective = np.zeros(n_runs)
-    for i in range(n_moving):
-        v = V[i]
-        for s in range(n_runs):
-            for j in range(rank):
-                x[j] = start[s, j, i]
-                S[j] = totals[s, j]
-            for q in range(lack_indptr[i], lack_indptr[i + 1]):
-                for j in range(rank):
-                    S[j] -= lack[q] * fixed[s, j, lack_indices[q]]
-            _fit_row(fixed[s], x, n_fixed, p)
-            _descend_row(v, fixed[s], S, linear[s], quadratic[s], n_sweeps, n_fixed, x, p)
-            for j in range(rank):
-                out[s, j, i] = x[j]
-            if measure:
-                _fit_row(fixed[s], x, n_fixed, p)
-                objective[s] += _row_divergence(v, x, S, n_fixed, p, logs)
-    return objective
+def kl_curvatures(V: Any, fit: Any, out: Any) -> None:
+    """``out = V / fit²``, all of one shape and C-contiguous."""
+    v, p, q = V.ravel(), fit.ravel(), out.ravel()
+    for c in range(len(v)):
+        q[c] = v[c] / (p[c] * p[c])
 
 
 @compiled
-def kl_sweep_columns(
-    start: Batch,
-    fixed: Batch,
-    totals: Any,
-    V: Any,
-    lack_indptr: Any,
-    lack_indices: Any,
-    lack: Any,
+def kl_newton_directions(
+    x: Any,
+    sums: Any,
+    hessian: Any,
     linear: Any,
     quadratic: Any,
     n_sweeps: int,
-    measure: bool,
-    out: Batch,
-) -> Any:
-    """Like `kl_sweep_sparse` for a dense V, (n_fixed, n_moving) with short columns: `LANES` of them abreast."""
-    n_runs, rank, n_moving = start.shape
-    n_fixed = fixed.shape[2]
-    tiny = start.dtype.type(1e-10)
-    zero = start.dtype.type(0)
-    p = np.empty((n_fixed, LANES), start.dtype)
-    v = np.zeros((n_fixed, LANES), start.dtype)
-    x = np.zeros((rank, LANES), start.dtype)
-    S = np.zeros((rank, LANES), start.dtype)
-    G = np.empty(LANES, start.dtype)
-    D = np.empty(LANES, start.dtype)
-    E = np.empty(LANES, start.dtype)
-    delta = np.empty(LANES, start.dtype)
-    logs = np.empty(LANES)
-    objective = np.zeros(n_runs)
-    for first in range(0, n_moving, LANES):
-        width = min(LANES, n_moving - first)
-        for c in range(n_fixed):
-            for w in range(width):
-                v[c, w] = V[c, first + w]
-            for w in range(width, LANES):
-                v[c, w] = zero
-        for s in range(n_runs):
+    d: Any,
+    descent: Any,
+    curvature: Any,
+) -> None:
+    """Minimise the second-order expansion of the penalised divergence over d ≥ −x, column by column.
+
+    Coordinate descent from d = 0. The gradient needs no sums of its own: Σ v a_j / p is Σ_i H_ji x_i, as p = Σ_i x_i
+    a_i, with the floor of p as one more component whose coefficient is 1.
+
+    Parameters
+    ----------
+    x, d : (rank, length)
+        Coefficients, and the direction from them (written).
+    sums : (rank, length)
+        Sums of the fixed components over the cells of each column.
+    hessian : ((rank + 1) · (rank + 2) / 2, length)
+        Σ v a_j a_i / p² for i ≤ j, row by row; the last component is the floor of p.
+    linear, quadratic : (rank,)
+        Penalties.
+    n_sweeps : int
+    descent, curvature : (length,)
+        −slope and second derivative of the objective along d, at d = 0 (written).
+    """
+    rank, length = x.shape
+    h = np.zeros((len(hessian), BLOCK), x.dtype)
+    slopes = np.zeros((rank, BLOCK), x.dtype)
+    start = np.zeros((rank, BLOCK), x.dtype)
+    y = np.empty((rank, BLOCK), x.dtype)
+    t = np.empty(BLOCK, x.dtype)
+    fall = np.empty(BLOCK, x.dtype)
+    bend = np.empty(BLOCK, x.dtype)
+    zero = x.dtype.type(0)
+    least = x.dtype.type(1e-30 if x.itemsize == 4 else 1e-250)
+    floor = rank * (rank + 1) // 2
+    for first in range(0, length, BLOCK):
+        last = min(first + BLOCK, length)
+        width = last - first
+        for pair in range(len(hessian)):
+            h[pair, :width] = hessian[pair, first:last]
+        for j in range(rank):
+            start[j, :width] = x[j, first:last]
+            slopes[j, :width] = sums[j, first:last]
+        for j in range(rank):
+            slope = slopes[j]
+            for c in range(BLOCK):
+                slope[c] += linear[j] + quadratic[j] * start[j, c] - h[floor + j, c]
+            _add_products(h, j, start, -1, slope)
+        for j in range(rank):
+            own = h[j * (j + 3) // 2]
+            for c in range(BLOCK):
+                own[c] += quadratic[j]
+        y[:] = zero
+        for _ in range(n_sweeps):
             for j in range(rank):
-                for w in range(width):
-                    x[j, w] = start[s, j, first + w]
-                    S[j, w] = totals[s, j]
-                for w in range(width, LANES):
-                    x[j, w] = zero
-                    S[j, w] = totals[s, j]
-            for w in range(width):
-                for q in range(lack_indptr[first + w], lack_indptr[first + w + 1]):
-                    for j in range(rank):
-                        S[j, w] -= lack[q] * fixed[s, j, lack_indices[q]]
-            for c in range(n_fixed):
-                for w in range(LANES):
-                    p[c, w] = tiny
-                for j in range(rank):
-                    f = fixed[s, j, c]
-                    for w in range(LANES):
-                        p[c, w] += x[j, w] * f
-            for _ in range(n_sweeps):
-                for j in range(rank):
-                    for w in range(LANES):
-                        G[w] = zero
-                        D[w] = zero
-                        E[w] = zero
-                    for c in range(n_fixed):
-                        f = fixed[s, j, c]
-                        for w in range(LANES):
-                            ratio = f / p[c, w]
-                            t = v[c, w] * ratio
-                            G[w] += t
-                            D[w] += t * ratio
-                            E[w] += t * ratio * ratio
-                    for w in range(width):
-                        total = max(S[j, w], zero) + linear[s, j]
-                        moved = _moved(x[j, w], G[w], D[w], E[w], total, quadratic[s, j])
-                        delta[w] = moved - x[j, w]
-                        x[j, w] = moved
-                    for w in range(width, LANES):
-                        delta[w] = zero
-                    for c in range(n_fixed):
-                        f = fixed[s, j, c]
-                        for w in range(LANES):
-                            moved_p = p[c, w] + delta[w] * f
-                            p[c, w] = moved_p if moved_p > tiny else tiny
-            for j in range(rank):
-                for w in range(width):
-                    out[s, j, first + w] = x[j, w]
-            if measure:
-                for c in range(n_fixed):
-                    for w in range(LANES):
-                        p[c, w] = tiny
-                    for j in range(rank):
-                        f = fixed[s, j, c]
-                        for w in range(LANES):
-                            p[c, w] += x[j, w] * f
-                value = 0.0
-                for c in range(n_fixed):
-                    for w in range(LANES):
-                        ratio64 = np.float64(v[c, w]) / np.float64(p[c, w])
-                        logs[w] = ratio64 if ratio64 > 1e-300 else 1.0
-                    logarithms(logs, LANES)
-                    for w in range(LANES):
-                        value += v[c, w] * (logs[w] - 1.0)
-                for j in range(rank):
-                    for w in range(width):
-                        value += x[j, w] * S[j, w]
-                objective[s] += value
-    return objective
+                t[:] = slopes[j]
+                _add_products(h, j, y, 1, t)
+                own = h[j * (j + 3) // 2]
+                for c in range(BLOCK):
+                    y[j, c] = max(y[j, c] - t[c] / max(own[c], least), -start[j, c])
+        fall[:] = zero
+        bend[:] = zero
+        for j in range(rank):
+            t[:] = zero
+            _add_products(h, j, y, 1, t)
+            for c in range(BLOCK):
+                bend[c] += t[c] * y[j, c]
+                fall[c] -= slopes[j, c] * y[j, c]
+            d[j, first:last] = y[j, :width]
+        descent[first:last] = fall[:width]
+        curvature[first:last] = bend[:width]
+
+
+@compiled
+def _add_products(triangles: Any, j: int, factor: Any, sign: int, total: Any) -> None:
+    """``total += sign · Σ_i M_ji factor_i`` for symmetric matrices M, one a column, given as lower triangles."""
+    weight = total.dtype.type(sign)
+    for i in range(len(factor)):
+        high, low = max(i, j), min(i, j)
+        entry = triangles[high * (high + 1) // 2 + low]
+        values = factor[i]
+        for c in range(len(total)):
+            total[c] += weight * entry[c] * values[c]
+
+
+@compiled
+def kl_largest_falls(V: Any, fit: Any, change: Any, out: Any) -> None:
+    """Largest relative fall, −change / fit, of the cells of each column that hold something."""
+    zero = fit.dtype.type(0)
+    out[:] = zero
+    for r in range(len(V)):
+        v, p, d = V[r], fit[r], change[r]
+        for c in range(len(out)):
+            fall = -d[c] / p[c]
+            fall = fall if v[c] > zero else zero
+            out[c] = fall if fall > out[c] else out[c]
+
+
+@compiled
+def kl_log_fit(V: Any, fit: Any, change: Any, steps: Any) -> float:
+    """Σ v log(fit + step · change) in float64, with one step a column."""
+    logs = np.empty(len(steps))
+    tiny = fit.dtype.type(FLOOR)
+    total = 0.0
+    for r in range(len(V)):
+        v, p, d = V[r], fit[r], change[r]
+        for c in range(len(steps)):
+            logs[c] = np.float64(max(p[c] + steps[c] * d[c], tiny))
+        logarithms(logs, len(logs))
+        for c in range(len(steps)):
+            total += v[c] * logs[c]
+    return total
 
 
 @compiled
@@ -335,7 +315,7 @@ def kl_gradient(
     """Gradient of the divergence: Σ a − Σ v a / p; arguments as for `kl_sweep_sparse`."""
     n_runs, rank, n_moving = moving.shape
     n_fixed = fixed.shape[2]
-    tiny = moving.dtype.type(1e-10)
+    tiny = moving.dtype.type(FLOOR)
     zero = moving.dtype.type(0)
     rows = np.empty((n_fixed, rank), moving.dtype)
     slope = np.empty(rank, moving.dtype)

@@ -67,7 +67,7 @@ class LackingCells:
         return slopes
 
     def _lacking_grams(self, fixed: Floats) -> Floats:
-        """Σ (1 − w) a aᵀ for every column, lower triangles, (rank · (rank + 1) / 2, n_moving); good until called again."""
+        """Σ (1 − w) a aᵀ for every column as lower triangles, (n_pairs, n_moving); good until called again."""
         rank, n_fixed = fixed.shape
         n_pairs = rank * (rank + 1) // 2
         if len(self.table) != n_pairs:

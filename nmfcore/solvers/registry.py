@@ -13,10 +13,10 @@ from nmfcore.divergence import sum_of_squares
 from nmfcore.errors import InputError
 from nmfcore.problem import Problem
 from nmfcore.solvers.alternating import Iterated, Updates, iterate
+from nmfcore.solvers.completion import complete
 from nmfcore.solvers.hals import HalsUpdates
 from nmfcore.solvers.kullback_leibler import KullbackLeiblerUpdates
 from nmfcore.solvers.multiplicative import MultiplicativeUpdates
-from nmfcore.solvers.completion import complete
 from nmfcore.solvers.products import DenseProducts, Products, SparseProducts, compress
 
 Floats = NDArray[np.floating]
@@ -100,7 +100,9 @@ class Hals:
         description = f"hals ({'sparse' if problem.is_sparse else 'dense'}"
         V, rank = problem.V, W.shape[1]
         stand_in: Products | None = None
-        if problem.lack is not None and problem.lack.nnz <= COMPLETED_SHARE_MAX * np.prod(problem.shape):
+        if problem.lack is not None and problem.lack.nnz <= COMPLETED_SHARE_MAX * np.prod(
+            problem.shape
+        ):
             V = complete(V, problem.lack, rank)
             stand_in, description = _products(V), description + ", completed"
         width = compression_width(problem, rank)

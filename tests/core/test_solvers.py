@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scipy import optimize, sparse
+from scipy import optimize, sparse, special
 
 from nmfcore.problem import pose
 from nmfcore.solvers.alternating import iterate
@@ -11,9 +11,11 @@ from nmfcore.solvers.kernels import (
     BLOCK,
     extrapolate,
     inner_products,
+    logarithms,
     sampled_product,
     sweep,
 )
+from nmfcore.solvers.kullback_leibler import TILE_COLUMNS, KullbackLeiblerUpdates
 from nmfcore.solvers.lacking import DAMPING, LackingCells
 from nmfcore.solvers.products import (
     DenseProducts,
@@ -344,3 +346,84 @@ class TestIterate:
         np.testing.assert_array_equal(end.W, W)
         assert not end.converged.any()
         assert end.trace.shape == (2, 0)
+
+
+class TestKullbackLeiblerHalfSteps:
+    """Both ways through V: coordinate descent along the entries of CSR, Newton steps on dense tiles."""
+
+    @staticmethod
+    def problem(random, kind, share_hidden, share_zero, m=8, n=TILE_COLUMNS + 5, rank=3):
+        V = random.gamma(0.5, size=(m, n)) * (random.random((m, n)) >= share_zero)
+        lack = np.where(random.random((m, n)) < share_hidden, random.choice([0.3, 1.0], (m, n)), 0)
+        W, H = random.gamma(0.7, size=(1, rank, m)), random.gamma(0.7, size=(1, rank, n))
+        H[random.random(H.shape) < 0.2] = 0
+        weighted = (1 - lack) * V
+        return weighted, lack, W, H, KullbackLeiblerUpdates(kind(weighted), sparse.csr_array(lack))
+
+    @staticmethod
+    def divergence(weighted, lack, W, H):
+        """Σ w (v log(v / p) − v + p), but for what depends on V and the weights alone."""
+        fit = W[0].T @ H[0]
+        logs = special.xlogy(weighted, np.maximum(fit, 1e-10))
+        own = special.xlogy(weighted, weighted) - weighted
+        return float((own - logs + (1 - lack) * fit).sum())
+
+    @bounded
+    @given(
+        streams,
+        st.sampled_from([np.asarray, sparse.csr_array]),
+        st.floats(0, 0.5),
+        st.floats(0, 0.9),
+    )
+    def test_a_step_reports_what_it_reached_and_never_rises(self, random, kind, hidden, zero):
+        weighted, lack, W, H, updates = self.problem(random, kind, hidden, zero)
+        H = np.maximum(H, 1e-3)
+        for _ in range(4):
+            before = self.divergence(weighted, lack, W, H)
+            out = np.empty_like(H)
+            objective = updates.improve_H(W, H, out)
+            after = self.divergence(weighted, lack, W, out)
+            assert out.min() >= 0
+            assert after <= before + 1e-9 * (1 + abs(before))
+            assert objective[0] == pytest.approx(after, rel=1e-6, abs=1e-6)
+            H = out
+
+    @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+    def test_many_steps_reach_the_minimum(self, kind):
+        random = np.random.default_rng(1)
+        weighted, lack, W, H, updates = self.problem(random, kind, 0.2, 0.3, n=6)
+        H = np.maximum(H, 0.1)
+        for _ in range(300):
+            updates.improve_H(W, H.copy(), H)
+
+        def value(h):
+            return self.divergence(weighted, lack, W, h.reshape(H.shape))
+
+        best = optimize.minimize(value, np.ones(H.size), bounds=[(0, None)] * H.size).fun
+        assert value(H) <= best + 1e-5 * abs(best)
+
+    @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+    def test_gradients_are_the_slopes_of_the_divergence(self, kind):
+        random = np.random.default_rng(2)
+        weighted, lack, W, H, updates = self.problem(random, kind, 0.2, 0.3, n=6)
+        H = np.maximum(H, 0.1)
+        slopes = optimize.approx_fprime(
+            H.ravel(), lambda h: self.divergence(weighted, lack, W, h.reshape(H.shape)), 1e-7
+        )
+        np.testing.assert_allclose(updates.gradients(W, H)[1].ravel(), slopes, rtol=1e-4, atol=1e-4)
+
+    def test_a_newton_step_is_exact_for_one_component(self):
+        V = np.random.default_rng(3).gamma(1.0, size=(5, 7))
+        W, H = np.ones((1, 1, 5)), np.full((1, 1, 7), 0.5)
+        updates = KullbackLeiblerUpdates(V, sparse.csr_array(V.shape))
+        for _ in range(8):
+            updates.improve_H(W, H.copy(), H)
+        np.testing.assert_allclose(H[0, 0], V.mean(axis=0), rtol=1e-9)
+
+    @bounded
+    @given(streams)
+    def test_logarithms_are_those_of_the_library(self, random):
+        values = np.exp(random.uniform(-600, 600, 100))
+        expected = np.log(values)
+        logarithms(values, 100)
+        np.testing.assert_allclose(values, expected, rtol=1e-15, atol=1e-15)
