@@ -21,10 +21,11 @@ LOSSES = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
 """Losses by name, and the β of their divergence."""
 DTYPES = ("float32", "float64")
 
-DENSE_FROM_DENSITY = 0.05
-"""Share of nonzeros from which products with the dense matrix are faster than with CSR (docs/performance.md)."""
-DENSE_FROM_DENSITY_KL = 0.3
-"""The same for Kullback–Leibler, whose loops over the nonzeros gain from every zero."""
+DENSE_FROM_DENSITY = {2.0: 0.15, 1.0: 0.3}
+"""Share of nonzeros from which a fit is faster on the dense matrix than on CSR, by β (docs/performance.md).
+
+It decides whatever V was given as, so the same numbers get the same fit. Other losses know dense matrices only.
+"""
 DENSE_BYTES_MAX = 2 << 30
 """A sparse matrix is never made dense beyond this."""
 
@@ -228,7 +229,7 @@ def pose(
             else working * weight.astype(dtype)
         )
     return Problem(
-        _stored(working, DENSE_FROM_DENSITY_KL if beta == 1 else DENSE_FROM_DENSITY),
+        _stored(working, DENSE_FROM_DENSITY.get(beta, 0.0)),
         exponent,
         lack,
         name,
@@ -297,10 +298,12 @@ def _scaled_penalties(penalties: Penalties, exponent: int, beta: float) -> Penal
 
 
 def _stored(values: Values, dense_from: float) -> Values:
-    """Return the matrix dense or CSR, whichever makes products faster."""
-    if not sparse.issparse(values):
-        return np.ascontiguousarray(values)
+    """Return the matrix dense or CSR, whichever makes fits faster; never dense beyond `DENSE_BYTES_MAX`."""
     size = values.shape[0] * values.shape[1]
-    small = size * values.dtype.itemsize <= DENSE_BYTES_MAX
-    dense = small and values.nnz >= dense_from * size
-    return values.toarray() if dense else values
+    given_sparse = sparse.issparse(values)
+    n_nonzero = values.nnz if given_sparse else np.count_nonzero(values)
+    if n_nonzero < dense_from * size:
+        return values if given_sparse else sparse.csr_array(values)
+    if not given_sparse:
+        return np.ascontiguousarray(values)
+    return values.toarray() if size * values.dtype.itemsize <= DENSE_BYTES_MAX else values

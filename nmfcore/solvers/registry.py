@@ -11,7 +11,7 @@ from scipy import sparse
 
 from nmfcore.divergence import sum_of_squares
 from nmfcore.errors import InputError
-from nmfcore.problem import Problem
+from nmfcore.problem import DENSE_BYTES_MAX, Problem
 from nmfcore.solvers.alternating import Iterated, Updates, iterate
 from nmfcore.solvers.completion import complete
 from nmfcore.solvers.hals import HalsUpdates
@@ -153,8 +153,12 @@ class Multiplicative:
 
     def refusal(self, problem: Problem) -> str | None:
         """See `Solver`."""
-        if problem.is_sparse:
-            return "it needs V dense; solver 'cd' takes sparse V for kullback-leibler, 'hals' for frobenius"
+        size = np.prod(problem.shape) * problem.dtype.itemsize
+        if problem.is_sparse and size > DENSE_BYTES_MAX:
+            return (
+                f"it needs V dense, which would take {size / 2**30:.1f} GiB; solver 'cd' takes sparse V for "
+                "kullback-leibler, 'hals' for frobenius"
+            )
         return None
 
     def updates(self, problem: Problem) -> Updates:
@@ -213,15 +217,13 @@ def compression_width(problem: Problem, rank: int) -> int:
 
 
 def _unweighted(problem: Problem) -> Floats:
-    """V without its weights, for solvers that weigh cell by cell."""
-    if problem.lack is None:
-        V: Floats = problem.V
-        return V
-    exact = problem.exact
-    full = exact.toarray() if sparse.issparse(exact) else exact
+    """V in full and without its weights, for solvers that weigh cell by cell."""
+    V = problem.V if problem.lack is None else problem.exact
+    full: Floats = V.toarray() if sparse.issparse(V) else V
+    if problem.weights is None:
+        return full
     # Hidden cells hold 0, which an Itakura–Saito ratio cannot take; their weight is 0 whatever they hold.
-    hidden = problem.weights == 0
-    return np.where(hidden, 1.0, full).astype(problem.dtype)
+    return np.where(problem.weights == 0, 1.0, full).astype(problem.dtype)
 
 
 def _solved(rough: Iterated | None, fine: Iterated, description: str) -> Solved:

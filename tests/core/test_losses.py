@@ -401,10 +401,13 @@ class TestChoosing:
             factorize(V, 2, [0], loss="itakura-saito", observed=observed).status[0] == "converged"
         )
 
-    def test_sparse_input_is_not_made_dense_for_a_solver_that_needs_it(self):
+    def test_sparse_input_is_not_made_dense_beyond_the_bound(self, monkeypatch):
         V = sparse.random_array(
             (400, 300), density=0.01, rng=np.random.default_rng(0), format="csr"
         )
+        assert factorize(V, 2, [0], loss="kullback-leibler", solver="mu").solver == "mu (dense)"
+        for module in ("nmfcore.problem", "nmfcore.solvers.registry"):
+            monkeypatch.setattr(f"{module}.DENSE_BYTES_MAX", 400 * 300)
         with pytest.raises(InputError, match="cd"):
             factorize(V, 2, [0], loss="kullback-leibler", solver="mu")
 
