@@ -179,13 +179,22 @@ def _json_text(document: Json) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+Table = tuple[Sequence[str], Sequence[Sequence[object]]]
+"""Names of the columns, and the rows."""
+
+
 def write_table(path: str | Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Write a TSV; None and NaN become empty cells."""
+    write_bytes(path, table_bytes(columns, rows))
+
+
+def table_bytes(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:
+    """Return the content of the file that `write_table` writes."""
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([_cell(value) for value in row] for row in rows)
-    write_bytes(path, text.getvalue().encode())
+    return text.getvalue().encode()
 
 
 def _cell(value: object) -> object:
@@ -317,8 +326,17 @@ def read_matrix(path: str | Path) -> tuple[LabelledMatrix, str]:
 
 def write_runs(npz: str | Path, tsv: str | Path, runs: Runs, provenance: Json) -> None:
     """Write a batch: factors and traces for machines, one line a run for people."""
+    write_table(tsv, *runs_table(runs))
+    # The measured seconds stay out of the npz: equal settings give equal bytes.
+    arrays = {name: getattr(runs, name) for name in _RUN_ARRAYS}
+    description = {"rank": runs.rank, "loss_name": runs.loss_name, "solver": runs.solver}
+    write_npz(npz, arrays, {**provenance, "runs": description})
+
+
+def runs_table(runs: Runs) -> Table:
+    """Return what the TSV of a batch says: one line a run."""
     variance = runs.explained_variance
-    rows = [
+    return RUN_COLUMNS, [
         (
             runs.rank,
             int(seed),
@@ -332,11 +350,6 @@ def write_runs(npz: str | Path, tsv: str | Path, runs: Runs, provenance: Json) -
         )
         for i, seed in enumerate(runs.seeds)
     ]
-    write_table(tsv, RUN_COLUMNS, rows)
-    # The measured seconds stay out of the npz: equal settings give equal bytes.
-    arrays = {name: getattr(runs, name) for name in _RUN_ARRAYS}
-    description = {"rank": runs.rank, "loss_name": runs.loss_name, "solver": runs.solver}
-    write_npz(npz, arrays, {**provenance, "runs": description})
 
 
 _RUN_ARRAYS = (

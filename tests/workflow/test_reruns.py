@@ -13,7 +13,7 @@ from nmfcore.adapters import store
 
 DECISION = "results/small/selection/recommendation.json"
 NOTHING = "Nothing to be done"
-ANSWER = {"select": 1, "solve": 1, "report": 1}
+ANSWER = {"select": 1, "solve": 1, "report": 1, "record": 1}
 
 
 def planned(project: Path, config: dict[str, Any]) -> dict[str, int]:
@@ -62,9 +62,9 @@ def test_a_lost_result_file_is_made_anew(
 ) -> None:
     sweep = own_project / "results/small"
     for lost, expected in {
-        "solution/W.tsv": {"solve": 1, "report": 1},
+        "solution/W.tsv": {"solve": 1, "report": 1, "record": 1},
         "runs/rank-2/seeds-0-5.npz": {"factorize": 1, "summarize": 1, "solve_rank": 1} | ANSWER,
-        "figures/rank_survey.png": {"report": 1},
+        "figures/rank_survey.png": {"report": 1, "record": 1},
     }.items():
         (sweep / lost).rename(sweep / "aside")
         assert planned(own_project, untracked_config) == expected
