@@ -8,6 +8,7 @@ them, and refuses what does not hold with the remedy.
 from __future__ import annotations
 
 import csv
+import glob
 import hashlib
 import io
 import json
@@ -132,6 +133,7 @@ def _imported(source: Path) -> frozenset[Path]:
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary neighbour of `path` that takes its place once it is safely on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _clear_leftovers(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "w+b") as file:
@@ -147,6 +149,24 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _clear_leftovers(path: Path) -> None:
+    """Delete temporary neighbours of `path` whose processes were killed."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        process = leftover.suffixes[-2].lstrip(".")
+        if process.isdigit() and not _alive(int(process)):
+            leftover.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return True
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
