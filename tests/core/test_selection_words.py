@@ -85,10 +85,80 @@ def scenarios():
             changed(coarse, 2, 0.5, dispersion=1.0, cophenetic_correlation=1.0),
             None,
         ),
+        "two coarser views alike": (
+            changed(
+                changed(curve([0.8, 0.5, 0.4, 0.2, 0.3], dispersion=0.9), 2, 0.5, dispersion=0.95),
+                3,
+                0.4,
+                dispersion=0.95,
+            ),
+            None,
+        ),
+        "the clearer of two coarser views": (
+            changed(
+                changed(curve([0.8, 0.5, 0.4, 0.2, 0.3], dispersion=0.9), 2, 0.5, dispersion=1.0),
+                3,
+                0.4,
+                dispersion=0.95,
+            ),
+            None,
+        ),
+        "no coarser view where the tree fits worse": (
+            changed(coarse, 2, 0.5, dispersion=1.0, cophenetic_correlation=0.9),
+            None,
+        ),
+        "no coarser view that is as clear": (changed(coarse, 2, 0.5, dispersion=0.8), None),
+        "no coarser view of unknown clearness": (changed(coarse, 2, 0.5), None),
+        "no coarser view that disagrees": (
+            changed(coarse, 2, 0.5, dispersion=1.0, **unstable),
+            None,
+        ),
         "permuted": (permuted([100.0, 50.0, 20.0, 18.0], null), None),
         "permuted without effect": (permuted([100.0, 96.0, 92.0, 88.0], null), None),
         "exact": (exact([0.8, 0.5, 1e-4, 1e-5, 0.0]), None),
         "exact at rank 1": (exact([0.0, 0.0, 0.0]), None),
+        "exact, a residual": (
+            [
+                of_rank(r, e, fold_errors=(e,) * 4, residual_excess=2.0)
+                for r, e in enumerate([0.8, 0.5, 0.0, 0.0], start=1)
+            ],
+            None,
+        ),
+        "exact at rank 1, a residual": (
+            [of_rank(r, 0.0, fold_errors=(0.0,) * 4, residual_excess=2.0) for r in (1, 2)],
+            None,
+        ),
+        "as good as the best, not tied": (curve([0.8, 0.5, 0.3005, 0.3, 0.4], wobble=0.006), None),
+        "found again by all": (
+            changed(curve([0.8, 0.5, 0.3, 0.33]), 3, 0.3, best_run_reproduced=1.0),
+            None,
+        ),
+        "the larger of unknown stability": (
+            changed(curve([0.8, 0.5, 0.3, 0.3], wobble=0.01), 4, 0.3, wobble=0.01, stability=None),
+            None,
+        ),
+        "two smaller ones are stable": (
+            changed(
+                changed(curve([0.8, 0.5, 0.4, 0.2, 0.3]), 4, 0.2, **unstable), 5, 0.3, **unstable
+            ),
+            None,
+        ),
+        "two converged and disagree": (
+            curve([0.8, 0.3, 0.4], stability=0.3, weakest=-0.4, n_good=2),
+            None,
+        ),
+        "permuted, two significant": (permuted([100.0, 50.0, 20.0, 5.0], null), None),
+        "permuted at some ranks": (
+            [
+                of_rank(1, 0.8),
+                of_rank(2, 0.5, loss=50.0, null_losses=(95.0,) * 19),
+                of_rank(3, 0.3, loss=20.0, null_losses=(90.0,) * 19),
+                of_rank(4, 0.33, loss=18.0),
+            ],
+            None,
+        ),
+        "no structure, the best at the edge": (curve([0.3, 0.298], **costly), None),
+        "no structure and no difference": (curve([0.3, 0.29999], wobble=0.01), None),
         "no structure": (curve([0.3, 0.35, 0.4, 0.5]), None),
         "no structure, two ranks": (curve([0.3, 0.35]), None),
         "no structure, one rank": (curve([0.3]), None),
