@@ -157,7 +157,9 @@ def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -
     npz, json : path
         `prepared/matrix.npz` and `.json`.
     """
-    from nmfcore.adapters import readers  # no other stage of the sweep reads foreign files
+    # No other stage of the sweep reads foreign files.
+    from nmfcore.adapters import readers
+    from nmfcore.adapters.readers.formulas import formula_notices
 
     matrix = readers.read_matrix(
         source["path"],
@@ -170,7 +172,9 @@ def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -
     log.info("%s: %s", source["path"], readers.describe(matrix))
     prepared = prepare(matrix)
     kept = prepared.matrix
-    for notice in matrix.notices:
+    names = [*matrix.feature_ids.tolist(), *matrix.sample_ids.tolist()]
+    notices = [*matrix.notices, *formula_notices(names)]
+    for notice in notices:
         log.info(notice)
     for warning in prepared.warnings:
         log.warning(warning)
@@ -202,7 +206,7 @@ def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -
             "dropped_features": prepared.dropped_features,
             "dropped_samples": prepared.dropped_samples,
             "warnings": prepared.warnings,
-            "notices": list(matrix.notices),
+            "notices": notices,
             "steps": [],
             "provenance": provenance,
         },
