@@ -14,6 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from hypothesis import settings
+
+# How long an example takes says nothing on a busy machine.
+settings.register_profile("patient", settings(), deadline=None)
+settings.load_profile("patient")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
