@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import hashes, jobs, run_sweep
+from conftest import REPOSITORY, hashes, jobs, run_sweep
 
 from nmfcore.adapters import store
 
@@ -97,6 +98,20 @@ def test_an_input_file_that_was_touched_repeats_nothing(
     finally:
         for path, stat in zip(inputs, before, strict=True):
             os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def test_a_fresh_clone_repeats_nothing(
+    own_project: Path, small_config: dict[str, Any], tmp_path: Path
+) -> None:
+    """There, scripts are younger than any result."""
+    clone = tmp_path / "clone"
+    ignored = shutil.ignore_patterns(".*", "results", "tests", "docs")
+    shutil.copytree(REPOSITORY, clone, symlinks=True, ignore=ignored)
+    for script in (clone / "workflow/scripts").iterdir():
+        os.utime(script)
+    done = run_sweep(own_project, small_config, "--dry-run", snakefile=clone / "Snakefile")
+    assert done.returncode == 0, done.stdout
+    assert dict(jobs(done)) == {}
 
 
 def test_more_seeds_add_runs_and_leave_the_others_as_they_are(
