@@ -242,7 +242,7 @@ def stop(bench: Bench) -> Iterator[Row]:
 def disk(bench: Bench) -> Iterator[Row]:
     """A full disk, a failing one, and one that may not be written."""
     expected = bench.reference()
-    numbers = bench.random.permutation(np.arange(1, 55))[: bench.times(8, 1)]
+    numbers = bench.random.permutation(np.arange(1, 55))[: bench.times(6, 1)]
     good = half = 0
     for n in numbers:
         project = bench.project()
@@ -258,7 +258,7 @@ def disk(bench: Bench) -> Iterator[Row]:
     )
     if not _can_mount(bench.place):
         return
-    sizes = np.unique(np.geomspace(24, 1500, bench.times(8, 1) + 1).astype(int))[:-1]
+    sizes = np.unique(np.geomspace(24, 1500, bench.times(6, 1) + 1).astype(int))[:-1]
     good = half = full = 0
     for size in sizes:
         project = bench.project()
