@@ -166,6 +166,32 @@ def test_what_is_missing_too_much_or_left_over_is_named(
     assert "1 files do not hold" in said
 
 
+def test_other_losses_penalties_missing_cells_and_dropped_rows_hold_too(
+    tmp_path: Path, untracked_config: dict[str, Any]
+) -> None:
+    lines = Path(untracked_config["input"]["path"]).read_text().splitlines()
+    cells = [line.split("\t") for line in lines]
+    cells[3][4] = cells[7][2] = ""
+    cells[5][1:] = ["0"] * (len(cells[5]) - 1)
+    (tmp_path / "matrix.tsv").write_text("\n".join("\t".join(row) for row in cells) + "\n")
+    config = {
+        **untracked_config,
+        "input": {"path": str(tmp_path / "matrix.tsv"), "missing": "mask"},
+        "ranks": [1, 2],
+        "seeds": 2,
+        "factorize": {"loss": "kullback-leibler", "penalties": {"l1_W": 0.5}},
+        "select": {"rank": 2},
+    }
+    done = run_sweep(tmp_path, config)
+    assert done.returncode == 0, done.stdout
+    sweep = tmp_path / "results/small"
+    found = check(sweep)
+    assert (found.defects, found.notes, found.n_losses) == ({}, [], 7)
+    reseal(sweep / "runs/rank-2/seeds-0-1.npz", better_loss)
+    (sweep / "provenance.json").unlink()
+    assert "loss differs of seed 0" in check(sweep).defects["runs/rank-2/seeds-0-1.npz"]
+
+
 def test_a_folder_that_is_not_there_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
