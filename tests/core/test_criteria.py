@@ -37,8 +37,10 @@ def with_status(runs, status, *positions):
 
 
 class TestSummary:
-    summary = summarize_rank(RUNS, VALIDATION, svd_error=0.25)
-    criteria = summary.criteria
+    @pytest.fixture(autouse=True)
+    def _summarize(self):
+        self.summary = summarize_rank(RUNS, VALIDATION, svd_error=0.25)
+        self.criteria = self.summary.criteria
 
     def test_counts(self):
         assert RUNS.good.all()
@@ -119,10 +121,17 @@ class TestOtherEvidence:
     rounds = CrossValidation(3, np.array([0.3, 0.5, 0.4, 0.45]), np.ones((4, 2)), 0.02, 2)
     blocks = BiCrossValidation(3, np.array([0.2, 0.4, 0.3, 0.5]))
     null = PermutationNull(3, np.array([5.0, 7.0]))
-    summary = summarize_rank(
-        RUNS, rounds, bi_cross_validation=blocks, permutation=null, residual_excess=1.25
-    )
-    criteria = summary.criteria
+
+    @pytest.fixture(autouse=True)
+    def _summarize(self):
+        self.summary = summarize_rank(
+            RUNS,
+            self.rounds,
+            bi_cross_validation=self.blocks,
+            permutation=self.null,
+            residual_excess=1.25,
+        )
+        self.criteria = self.summary.criteria
 
     def test_each_is_found_under_its_name(self):
         assert self.criteria.bi_cross_validation_error == pytest.approx(0.35)
@@ -236,7 +245,9 @@ def test_rank_one_has_nothing_to_disagree_on():
 
 
 class TestDocuments:
-    criteria = summarize_rank(RUNS, VALIDATION, 0.25).criteria
+    @pytest.fixture(autouse=True)
+    def _summarize(self):
+        self.criteria = summarize_rank(RUNS, VALIDATION, 0.25).criteria
 
     def test_json_and_back(self):
         text = json.dumps(self.criteria.as_document(), allow_nan=False)

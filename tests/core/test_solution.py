@@ -8,7 +8,7 @@ from scipy.optimize import linear_sum_assignment, nnls
 from nmfcore import Status, factorize
 from nmfcore.errors import InputError
 from nmfcore.runs import concatenate_runs
-from nmfcore.solution import SUPPORT_COSINE, _unit, stable_solution
+from nmfcore.solution import SUPPORT_COSINE, Solution, _unit, stable_solution
 
 
 def planted(rank=4, m=50, n=40, noise=0.0, seed=0):
@@ -33,7 +33,14 @@ def matched(A, B):
 
 V, W_TRUE, H_TRUE = planted(noise=0.1)
 RUNS = factorize(V, 4, range(16))
-SOLUTION = stable_solution(V, RUNS)
+SOLUTION: Solution
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _the_solution_of_most_tests():
+    """Made when tests run, not when they are imported: a change of the code must show (benchmarks/mutation.py)."""
+    global SOLUTION
+    SOLUTION = stable_solution(V, RUNS)
 
 
 class TestForm:
