@@ -53,6 +53,8 @@ from nmfcore.adapters.verification import verify
 
 TRUST = REPOSITORY / "docs/trust.md"
 TMP = ".tmp"
+LONGER_S = 20
+"""What a tracking server in trouble may cost a sweep."""
 FITS = 2 * 4
 """Runs of a sweep: ranks × seeds."""
 
@@ -689,7 +691,7 @@ def _servers(bench: Bench) -> Iterator[Row]:
             uri = f"http://127.0.0.1:{proxy.port}"
             project = bench.project(tiny_config(tracking={"enabled": True, "uri": uri}))
             running = project.start()
-            running.wait_for("(Rule: track_runs)")
+            running.wait_for("(Rule: factorize)")
             proxy.set(mode)
             done = running.end()
             proxy.set("pass")
@@ -714,8 +716,16 @@ def _servers(bench: Bench) -> Iterator[Row]:
             f"tracking server {what[mode]} in mid-sweep, then `publish`",
             held if same else Held(0, 0, 0),
             FITS,
-            f"sweep complete: {'yes' if same else 'no'}; longer by {extra:.0f} s",
+            f"sweep complete: {'yes' if same else 'no'}",
         )
+        if mode != "pass":
+            yield Row(
+                f"tracking server {what[mode]} in mid-sweep",
+                f"the sweep takes at most {LONGER_S} s longer than with a server that is well",
+                int(extra <= LONGER_S),
+                1,
+                f"longer by {extra:.0f} s",
+            )
 
 
 # ---------------------------------------------------------------- the same answer again
