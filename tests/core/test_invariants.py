@@ -173,10 +173,10 @@ def test_permuted_features_and_samples_and_the_transpose(loss, solver, problem):
     W, H = start(random, V, rank)
     plain = factorize_from(V, W, H, loss, 15, 0, solver=solver)
     moved = factorize_from(V[rows][:, columns], W[rows], H[:, columns], loss, 15, 0, solver=solver)
-    bound = {"rtol": 1e-5, "atol": 1e-7 * plain.W.max()}
-    np.testing.assert_allclose(plain.W[0][rows], moved.W[0], **bound)
+    # Of the fit: once converged, rounding decides on an extrapolation, and with it on the split of scale.
+    fit = plain.W[0] @ plain.H[0]
     np.testing.assert_allclose(
-        plain.H[0][:, columns], moved.H[0], rtol=1e-5, atol=1e-7 * plain.H.max()
+        fit[rows][:, columns], moved.W[0] @ moved.H[0], rtol=1e-5, atol=1e-7 * fit.max()
     )
     # The other way round W is improved first, so it is another path; the loss of one pair is the same.
     turned = value(V.T, plain.H[0].T, plain.W[0].T, loss)
