@@ -34,12 +34,13 @@ demo: setup ## Run the default sweep (ALL/AML leukaemia) and say where to look.
 test: setup ## Run the tests.
 	python -m pytest
 
-check: setup ## Lint, types, layers, formatting.
+check: setup ## Lint, types, layers, formatting, licences.
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 	mypy
 	lint-imports
+	python .ci/licences.py > /dev/null
 
 format: setup ## Format everything.
 	ruff check --fix .

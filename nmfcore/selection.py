@@ -433,8 +433,9 @@ def _headline_reason(case: _Case, rank: int) -> str:
     if case.best == rank:
         return "it predicts hidden cells best"
     if case.held_out.compare(rank, case.best).in_standard_errors <= case.rule.max_standard_errors:
+        smallest = "smallest" if rank < case.best else "smallest stable"
         return (
-            f"the smallest rank that predicts hidden cells as well as the best (rank {case.best})"
+            f"the {smallest} rank that predicts hidden cells as well as the best (rank {case.best})"
         )
     return f"more components, up to rank {case.best}, predict hidden cells only a little better"
 
@@ -491,7 +492,9 @@ def _why_not_less(case: _Case, rank: int) -> list[str]:
         return [
             f"Rank {rank} is the smallest of the grid, so whether fewer components would do cannot be seen."
         ]
-    return [f"Rank {below} errs by {_shortfall(case.held_out.compare(below, rank))}."]
+    comparison = case.held_out.compare(below, rank)
+    same = abs(comparison.excess) <= EXACT
+    return [f"Rank {below} errs by {'as much' if same else _shortfall(comparison)}."]
 
 
 def _why_not_more(case: _Case, rank: int) -> list[str]:

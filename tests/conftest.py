@@ -14,6 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from hypothesis import settings
+
+# How long an example takes says nothing on a busy machine.
+settings.register_profile("patient", settings(), deadline=None)
+settings.load_profile("patient")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -81,11 +86,11 @@ def jobs(done: subprocess.CompletedProcess[str]) -> Counter[str]:
 
 
 def hashes(sweep: Path, *patterns: str) -> dict[str, str]:
-    """SHA-256 of the result files of `results/<name>/` but for what tells of one execution: logs and seconds."""
+    """SHA-256 of the result files of `results/<name>/` but for what tells of one execution: logs, seconds, record."""
     found = {}
     for path in sorted(p for pattern in patterns or ("**/*",) for p in sweep.glob(pattern)):
         name = path.relative_to(sweep).as_posix()
-        if path.is_dir() or name.startswith(("logs/", "tracking/")):
+        if path.is_dir() or name.startswith(("logs/", "tracking/", "provenance")):
             continue
         content = path.read_bytes()
         if name.startswith("runs/") and path.suffix == ".tsv":

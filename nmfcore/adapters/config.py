@@ -144,8 +144,8 @@ def _explain(error: ValidationError) -> Iterator[str]:
         missing = [key for key in error.validator_value if key not in error.instance]
         yield f"{where}: {', '.join(missing)} must be given."
     elif error.validator == "uniqueItems":
-        repeated = sorted({item for item in error.instance if error.instance.count(item) > 1})
-        yield f"{where}: {', '.join(map(str, repeated))} stands more than once; name every rank once."
+        repeated = [str(item) for item in error.instance if error.instance.count(item) > 1]
+        yield f"{where}: {', '.join(dict.fromkeys(repeated))} stands more than once; name every rank once."
     elif error.validator == "enum":
         near = difflib.get_close_matches(str(error.instance), map(str, error.validator_value), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -67,16 +67,27 @@ def write_solution(
     provenance : dict
     """
     names = component_names(solution.rank)
-    features = _restored(V.feature_ids, solution.W, info["dropped_features"])
-    samples = _restored(V.sample_ids, solution.H.T, info["dropped_samples"])
-    store.write_table(paths.W, ["feature", *names], [[i, *map(float, w)] for i, w in features])
-    store.write_table(
-        paths.H,
-        ["component", *(i for i, _ in samples)],
-        [[name, *(float(h[j]) for _, h in samples)] for j, name in enumerate(names)],
-    )
+    W_table, H_table = solution_tables(solution.W, solution.H, V.feature_ids, V.sample_ids, info)
+    store.write_table(paths.W, *W_table)
+    store.write_table(paths.H, *H_table)
     store.write_npz(paths.npz, _arrays(solution, names, V), provenance)
     store.write_json(paths.json, {**_document(solution, names, V, info), "provenance": provenance})
+
+
+def solution_tables(
+    W: Array, H: Array, feature_ids: NDArray[np.str_], sample_ids: NDArray[np.str_], info: Json
+) -> tuple[store.Table, store.Table]:
+    """Return what `W.tsv` and `H.tsv` say: the solution, with zeros for what was left out of the fit."""
+    names = component_names(W.shape[1])
+    features = _restored(feature_ids, W, info["dropped_features"])
+    samples = _restored(sample_ids, H.T, info["dropped_samples"])
+    return (
+        (["feature", *names], [[i, *map(float, w)] for i, w in features]),
+        (
+            ["component", *(i for i, _ in samples)],
+            [[name, *(float(h[j]) for _, h in samples)] for j, name in enumerate(names)],
+        ),
+    )
 
 
 def write_no_solution(paths: SolutionPaths, reason: str, provenance: Json) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from nmfcore.adapters import store
+from nmfcore.adapters.environment import environment
 from nmfcore.adapters.matrix import LabelledMatrix
 from nmfcore.adapters.preparation import prepare
 from nmfcore.adapters.solving import (
@@ -53,6 +54,7 @@ CODE = {
     "select": store.code_digest("selection.py"),
     "solve_rank": store.code_digest("solution.py", "solvers", "adapters/solving.py"),
     "solve": store.code_digest("component_tree.py", "held_out.py", "adapters/solving.py"),
+    "record": store.code_digest("adapters/provenance.py"),
     "report": store.code_digest(
         "adapters/captions.py", "adapters/figures", "adapters/report.py", "adapters/templates"
     ),
@@ -136,6 +138,7 @@ def _provenance(input_sha256: str, settings: Json, stage: str) -> Json:
         "settings": settings,
         "settings_sha256": store.digest(settings),
         "code": CODE[stage],
+        "environment": environment(),
     }
 
 
@@ -154,7 +157,9 @@ def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -
     npz, json : path
         `prepared/matrix.npz` and `.json`.
     """
-    from nmfcore.adapters import readers  # no other stage of the sweep reads foreign files
+    # No other stage of the sweep reads foreign files.
+    from nmfcore.adapters import readers
+    from nmfcore.adapters.readers.formulas import formula_notices
 
     matrix = readers.read_matrix(
         source["path"],
@@ -167,7 +172,9 @@ def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -
     log.info("%s: %s", source["path"], readers.describe(matrix))
     prepared = prepare(matrix)
     kept = prepared.matrix
-    for notice in matrix.notices:
+    names = [*matrix.feature_ids.tolist(), *matrix.sample_ids.tolist()]
+    notices = [*matrix.notices, *formula_notices(names)]
+    for notice in notices:
         log.info(notice)
     for warning in prepared.warnings:
         log.warning(warning)
@@ -199,7 +206,7 @@ def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -
             "dropped_features": prepared.dropped_features,
             "dropped_samples": prepared.dropped_samples,
             "warnings": prepared.warnings,
-            "notices": list(matrix.notices),
+            "notices": notices,
             "steps": [],
             "provenance": provenance,
         },
@@ -433,26 +440,39 @@ def select(summaries: Sequence[str], settings: Json, tsv: str, json: str) -> Non
         ("input_sha256", "settings_sha256", "code"),
     )
     criteria = sorted(map(Criteria.from_document, documents.values()), key=lambda c: c.rank)
+    document = decision_document(criteria, settings)
+    store.write_table(tsv, *criteria_table(criteria))
+    sha256 = next(iter(documents.values()))["provenance"]["input_sha256"]
+    store.write_json(json, {**document, "provenance": _provenance(sha256, settings, "select")})
+    log.info(document["headline"])
+
+
+def decision_document(criteria: Sequence[Criteria], settings: Json) -> Json:
+    """Return what `recommendation.json` says, but for its provenance.
+
+    Parameters
+    ----------
+    criteria : sequence of Criteria
+        One a rank, ascending.
+    settings : dict
+        What `sweep_settings` returns.
+    """
     rule = {name: value for name, value in settings["select"].items() if name != "rank"}
     recommendation = recommend(criteria, SelectionRule(**rule))
+    return {
+        **_choice(recommendation, settings["select"]["rank"]),
+        "confidence": str(recommendation.confidence),
+        "reasons": list(recommendation.reasons),
+        "runners_up": [{"rank": r.rank, "reason": r.reason} for r in recommendation.runners_up],
+        "warnings": list(recommendation.warnings),
+        "classic_rules": recommendation.classic_rules,
+    }
+
+
+def criteria_table(criteria: Sequence[Criteria]) -> store.Table:
+    """Return what `criteria.tsv` says: one line a rank."""
     rows = [c.as_row() for c in criteria]
-    store.write_table(tsv, list(rows[0]), [list(row.values()) for row in rows])
-    sha256 = next(iter(documents.values()))["provenance"]["input_sha256"]
-    store.write_json(
-        json,
-        {
-            **_choice(recommendation, settings["select"]["rank"]),
-            "confidence": str(recommendation.confidence),
-            "reasons": list(recommendation.reasons),
-            "runners_up": [{"rank": r.rank, "reason": r.reason} for r in recommendation.runners_up],
-            "warnings": list(recommendation.warnings),
-            "classic_rules": recommendation.classic_rules,
-            "provenance": _provenance(sha256, settings, "select"),
-        },
-    )
-    log.info(recommendation.headline)
-    if settings["select"]["rank"] is not None:
-        log.info("The user chose rank %d.", settings["select"]["rank"])
+    return list(rows[0]), [list(row.values()) for row in rows]
 
 
 def _choice(recommendation: Recommendation, by_user: int | None) -> Json:
@@ -530,7 +550,11 @@ def solve(
     """
     decision = store.read_json(recommendation)
     rank = decision["chosen_rank"]
-    origin = {**decision["provenance"], "code": CODE["solve"]}
+    origin = {
+        **decision["provenance"],
+        "code": CODE["solve"],
+        "environment": environment(),
+    }
     paths = SolutionPaths.beside(npz)
     if rank is None:
         write_no_solution(paths, decision["headline"], origin)

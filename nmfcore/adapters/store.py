@@ -8,6 +8,7 @@ them, and refuses what does not hold with the remedy.
 from __future__ import annotations
 
 import csv
+import glob
 import hashlib
 import io
 import json
@@ -132,6 +133,7 @@ def _imported(source: Path) -> frozenset[Path]:
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary neighbour of `path` that takes its place once it is safely on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _clear_leftovers(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "w+b") as file:
@@ -147,6 +149,24 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _clear_leftovers(path: Path) -> None:
+    """Delete temporary neighbours of `path` whose processes were killed."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        process = leftover.suffixes[-2].lstrip(".")
+        if process.isdigit() and not _alive(int(process)):
+            leftover.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return True
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -179,13 +199,22 @@ def _json_text(document: Json) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+Table = tuple[Sequence[str], Sequence[Sequence[object]]]
+"""Names of the columns, and the rows."""
+
+
 def write_table(path: str | Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Write a TSV; None and NaN become empty cells."""
+    write_bytes(path, table_bytes(columns, rows))
+
+
+def table_bytes(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:
+    """Return the content of the file that `write_table` writes."""
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([_cell(value) for value in row] for row in rows)
-    write_bytes(path, text.getvalue().encode())
+    return text.getvalue().encode()
 
 
 def _cell(value: object) -> object:
@@ -317,8 +346,17 @@ def read_matrix(path: str | Path) -> tuple[LabelledMatrix, str]:
 
 def write_runs(npz: str | Path, tsv: str | Path, runs: Runs, provenance: Json) -> None:
     """Write a batch: factors and traces for machines, one line a run for people."""
+    write_table(tsv, *runs_table(runs))
+    # The measured seconds stay out of the npz: equal settings give equal bytes.
+    arrays = {name: getattr(runs, name) for name in _RUN_ARRAYS}
+    description = {"rank": runs.rank, "loss_name": runs.loss_name, "solver": runs.solver}
+    write_npz(npz, arrays, {**provenance, "runs": description})
+
+
+def runs_table(runs: Runs) -> Table:
+    """Return what the TSV of a batch says: one line a run."""
     variance = runs.explained_variance
-    rows = [
+    return RUN_COLUMNS, [
         (
             runs.rank,
             int(seed),
@@ -332,11 +370,6 @@ def write_runs(npz: str | Path, tsv: str | Path, runs: Runs, provenance: Json) -
         )
         for i, seed in enumerate(runs.seeds)
     ]
-    write_table(tsv, RUN_COLUMNS, rows)
-    # The measured seconds stay out of the npz: equal settings give equal bytes.
-    arrays = {name: getattr(runs, name) for name in _RUN_ARRAYS}
-    description = {"rank": runs.rank, "loss_name": runs.loss_name, "solver": runs.solver}
-    write_npz(npz, arrays, {**provenance, "runs": description})
 
 
 _RUN_ARRAYS = (

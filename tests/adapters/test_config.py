@@ -181,6 +181,8 @@ def test_whole_numbers_stay_whole() -> None:
         ({"name": "mlflow"}, "name: 'mlflow'"),
         ({"ranks": [2, 3, 2]}, "ranks: 2 stands more than once; name every rank once."),
         ({"ranks": ["2", "2"]}, "ranks: 2 stands more than once"),
+        ({"ranks": [{"min": 1}, {"min": 1}]}, "ranks: {'min': 1} stands more than once"),
+        ({"ranks": [None, "a", None, "a"]}, "ranks: None, a stands more than once"),
         ({"ranks": [0, 1]}, "ranks.0: 0 is less than the minimum of 1"),
         ({"ranks": []}, "ranks: []"),
         ({"ranks": {"mni": 1, "max": 3}}, "ranks: unknown key 'mni'; did you mean 'min'?"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -236,6 +237,22 @@ def test_an_interrupted_write_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         store.write_npz(tmp_path / "a.npz", {"x": np.arange(3)}, PROVENANCE)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_job_left_is_cleared_when_the_file_is_made_anew(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    names = {
+        "dead": f".a.json.{ended.pid}.tmp",
+        "alive": f".a.json.{os.getppid()}.tmp",
+        "of another file": f".b.json.{ended.pid}.tmp",
+        "of no process": ".a.json.backup.tmp",
+    }
+    for name in names.values():
+        (tmp_path / name).write_bytes(b"half")
+    store.write_json(tmp_path / "a.json", DOCUMENT)
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert kept == {"a.json", *names.values()} - {names["dead"]}
 
 
 # ---------------------------------------------------------------- mixtures

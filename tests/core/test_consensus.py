@@ -11,6 +11,7 @@ from sklearn.metrics import silhouette_score
 
 from nmfcore import consensus
 from nmfcore.consensus import (
+    _nearest_clusters,
     collapse_labels,
     column_norms,
     consensus_matrix,
@@ -160,6 +161,21 @@ class TestLabels:
     def test_column_norms_neither_overflow_nor_underflow(self, scale):
         W = np.array([[3.0, 0.0], [4.0, 0.0]])
         np.testing.assert_allclose(column_norms(scale * W), [5 * scale, 0.0], rtol=1e-15)
+
+    @pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e300])
+    def test_the_size_of_W_changes_no_label(self, scale):
+        rng = np.random.default_rng(3)
+        W, H = rng.random((4, 6, 3)), rng.random((4, 3, 9))
+        expected = run_labels(W, H)
+        assert (expected >= 0).all()
+        sizes = np.array([scale, 1.0, 1.0, 1 / scale])[:, None, None]
+        np.testing.assert_array_equal(run_labels(W * sizes, H), expected)
+        np.testing.assert_array_equal(run_labels(W, H * np.minimum(sizes, 1e200)), expected)
+
+    def test_a_tie_is_met_exactly(self):
+        W = np.eye(2)[None]
+        H = np.array([[[1.0, 1.0], [0.5, np.nextafter(0.5, 0)]]])
+        assert run_labels(W, H, relative_tie=0.5).tolist() == [[-1, 0]]
 
     def test_float32_is_measured_in_float64(self):
         W = np.full((3, 1), 1e30, dtype=np.float32)
@@ -473,7 +489,8 @@ class TestDispersion:
         assert dispersion(consensus_matrix(labels)) == dispersion_from_labels(labels) == 1.0
 
     def test_contingency_tables_need_complete_labels(self):
-        with pytest.raises(ValueError, match="unassigned"):
+        said = r"^unassigned samples: use dispersion\(consensus_matrix\(labels\)\) instead$"
+        with pytest.raises(ValueError, match=said):
             dispersion_from_labels(np.array([[0, -1], [0, 0]]))
 
 
@@ -641,6 +658,34 @@ class TestSummary:
                 ]
                 scores.append(np.mean([a == b for a, b in pairs]) if pairs else 0.0)
             assert scores[clusters[sample]] == pytest.approx(max(scores))
+
+    @given(st.integers(0, 2**32 - 1))
+    def test_the_nearest_cluster_by_brute_force(self, seed):
+        rng = np.random.default_rng(seed)
+        n_runs, n_new, n_known = rng.integers(1, 6), 4, int(rng.integers(2, 7))
+        labels = rng.integers(-1, 3, (n_runs, n_new))
+        reference = rng.integers(-1, 3, (n_runs, n_known))
+        clusters = rng.integers(0, 3, n_known)
+        nearest = _nearest_clusters(labels, reference, clusters)
+        for sample in range(n_new):
+            scores = {}
+            for cluster in np.unique(clusters):
+                known = reference[:, clusters == cluster]
+                own = labels[:, [sample]]
+                both = (own >= 0) & (known >= 0)
+                scores[cluster] = ((own == known) & both).sum() / max(both.sum(), 1)
+            assert nearest[sample] in scores
+            assert scores[nearest[sample]] == pytest.approx(max(scores.values()))
+
+    def test_as_many_samples_as_are_allowed_are_not_drawn_from(self):
+        labels = noisy_labels(np.random.default_rng(0), n_samples=40, flip=0.2)
+        assert summarize_consensus(labels, 4, max_samples=40).consensus is not None
+        assert summarize_consensus(labels, 4, max_samples=39).consensus is None
+
+    def test_rank_two_is_defined(self):
+        labels = noisy_labels(np.random.default_rng(1), n_samples=40, flip=0.2) % 2
+        summary = summarize_consensus(labels, 2)
+        assert None not in [getattr(summary, name) for name in CRITERIA]
 
     def test_one_run_is_no_evidence(self):
         summary = summarize_consensus(np.array([[0, 0, 1, 1, 2]]), 3)

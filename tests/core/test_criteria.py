@@ -6,8 +6,12 @@ import pytest
 from sklearn.metrics import silhouette_samples
 
 from nmfcore import Status, factorize
+from nmfcore.bi_cross_validation import BiCrossValidation
+from nmfcore.consensus import summarize_consensus
 from nmfcore.criteria import Criteria, summarize_rank
 from nmfcore.cross_validation import CrossValidation
+from nmfcore.intervals import fold_interval
+from nmfcore.permutation import PermutationNull
 
 random = np.random.default_rng(0)
 V = random.poisson(20 * random.gamma(0.5, size=(30, 3)) @ random.gamma(0.5, size=(3, 24)))
@@ -33,8 +37,10 @@ def with_status(runs, status, *positions):
 
 
 class TestSummary:
-    summary = summarize_rank(RUNS, VALIDATION, svd_error=0.25)
-    criteria = summary.criteria
+    @pytest.fixture(autouse=True)
+    def _summarize(self):
+        self.summary = summarize_rank(RUNS, VALIDATION, svd_error=0.25)
+        self.criteria = self.summary.criteria
 
     def test_counts(self):
         assert RUNS.good.all()
@@ -109,6 +115,83 @@ class TestSummary:
             )
 
 
+class TestOtherEvidence:
+    """What does not come from the runs stands in the criteria as it was given."""
+
+    rounds = CrossValidation(3, np.array([0.3, 0.5, 0.4, 0.45]), np.ones((4, 2)), 0.02, 2)
+    blocks = BiCrossValidation(3, np.array([0.2, 0.4, 0.3, 0.5]))
+    null = PermutationNull(3, np.array([5.0, 7.0]))
+
+    @pytest.fixture(autouse=True)
+    def _summarize(self):
+        self.summary = summarize_rank(
+            RUNS,
+            self.rounds,
+            bi_cross_validation=self.blocks,
+            permutation=self.null,
+            residual_excess=1.25,
+        )
+        self.criteria = self.summary.criteria
+
+    def test_each_is_found_under_its_name(self):
+        assert self.criteria.bi_cross_validation_error == pytest.approx(0.35)
+        assert self.criteria.bi_cross_validation_error_se == pytest.approx(
+            np.std([0.2, 0.4, 0.3, 0.5], ddof=1) / 2
+        )
+        assert self.criteria.null_losses == (5.0, 7.0)
+        assert all(type(loss) is float for loss in self.criteria.null_losses)
+        assert self.criteria.residual_excess == 1.25
+        assert self.criteria.held_out_cost == 0.02
+        assert self.criteria.n_fold_rounds == 2
+
+    def test_none_pushes_out_another(self):
+        plain = summarize_rank(RUNS).criteria
+        for name in (*OF_RUNS, *OF_AGREEMENT, "sparseness_W", "amari_instability"):
+            assert getattr(self.criteria, name) == getattr(plain, name) is not None, name
+        assert self.criteria.held_out_error == pytest.approx(0.4125)
+
+    def test_a_resample_has_as_many_folds_as_a_round(self):
+        expected = fold_interval(self.rounds.fold_errors, 2)
+        assert (self.criteria.held_out_error_low, self.criteria.held_out_error_high) == expected
+        assert expected != fold_interval(self.rounds.fold_errors, 1)
+
+    def test_the_consensus_is_that_of_the_labels(self):
+        expected = summarize_consensus(self.summary.run_labels, 3)
+        np.testing.assert_array_equal(self.summary.consensus.consensus, expected.consensus)
+
+    def test_unknown_folds_and_losses_come_back_as_unknown(self):
+        odd = replace(self.criteria, fold_errors=(0.3, np.nan), null_losses=(5.0, np.inf))
+        back = Criteria.from_document(json.loads(json.dumps(odd.as_document(), allow_nan=False)))
+        assert back.fold_errors[0] == 0.3
+        assert np.isnan([back.fold_errors[1], back.null_losses[1]]).all()
+
+
+def test_two_runs_are_evidence_of_agreement():
+    two = summarize_rank(with_status(RUNS, Status.MAX_ITER, *range(2, 8)))
+    assert two.criteria.n_good == 2
+    assert two.consensus is not None
+    assert two.criteria.dispersion is not None
+
+
+def test_only_frobenius_has_a_sum_of_squares():
+    runs = factorize(V, 2, range(3), loss="kullback-leibler")
+    criteria = summarize_rank(runs).criteria
+    assert criteria.loss == pytest.approx(runs.loss.min())
+    assert criteria.rss is None
+    assert criteria.explained_variance is None
+
+
+def test_the_share_that_finds_the_best_again_is_of_the_best_run():
+    """One run of its own kind: if it is the best, nobody finds it again; if it is the worst, most find the best."""
+    W = RUNS.W.copy()
+    W[4] = np.random.default_rng(2).random(W[4].shape)
+    for loss, share in ((0.0, 0.0), (1e9, 6 / 7)):
+        losses = RUNS.loss.copy()
+        losses[4] = loss
+        criteria = summarize_rank(replace(RUNS, W=W, loss=losses)).criteria
+        assert criteria.best_run_reproduced == pytest.approx(share)
+
+
 class TestRunsThatCountForNothing:
     @pytest.mark.parametrize("status", [Status.MAX_ITER, Status.NON_FINITE])
     def test_other_ends_than_converged_are_counted_and_left_out(self, status):
@@ -162,7 +245,9 @@ def test_rank_one_has_nothing_to_disagree_on():
 
 
 class TestDocuments:
-    criteria = summarize_rank(RUNS, VALIDATION, 0.25).criteria
+    @pytest.fixture(autouse=True)
+    def _summarize(self):
+        self.criteria = summarize_rank(RUNS, VALIDATION, 0.25).criteria
 
     def test_json_and_back(self):
         text = json.dumps(self.criteria.as_document(), allow_nan=False)

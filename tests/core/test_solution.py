@@ -8,7 +8,7 @@ from scipy.optimize import linear_sum_assignment, nnls
 from nmfcore import Status, factorize
 from nmfcore.errors import InputError
 from nmfcore.runs import concatenate_runs
-from nmfcore.solution import SUPPORT_COSINE, stable_solution
+from nmfcore.solution import SUPPORT_COSINE, Solution, _unit, stable_solution
 
 
 def planted(rank=4, m=50, n=40, noise=0.0, seed=0):
@@ -33,7 +33,14 @@ def matched(A, B):
 
 V, W_TRUE, H_TRUE = planted(noise=0.1)
 RUNS = factorize(V, 4, range(16))
-SOLUTION = stable_solution(V, RUNS)
+SOLUTION: Solution
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _the_solution_of_most_tests():
+    """Made when tests run, not when they are imported: a change of the code must show (benchmarks/mutation.py)."""
+    global SOLUTION
+    SOLUTION = stable_solution(V, RUNS)
 
 
 class TestForm:
@@ -54,6 +61,16 @@ class TestForm:
         assert (np.diff(SOLUTION.share) <= 0).all()
         assert SOLUTION.W.min() >= 0
         assert SOLUTION.H.min() >= 0
+
+    def test_columns_of_any_size_get_unit_norm_and_zeros_stay(self):
+        W = np.array([[3e-9, 0.3, 30.0, 0.0], [4e-9, 0.4, 40.0, 0.0]], np.float32)
+        found = _unit(W)
+        assert found.dtype == np.float64
+        np.testing.assert_allclose(found, [[0.6, 0.6, 0.6, 0], [0.8, 0.8, 0.8, 0]], rtol=1e-6)
+
+    def test_two_runs_say_how_far_two_clusterings_agree_and_one_cannot(self):
+        assert stable_solution(V, RUNS.take(np.arange(2))).clustering_agreement is not None
+        assert stable_solution(V, RUNS.take(np.arange(1))).clustering_agreement is None
 
     def test_labels_are_the_largest_coefficients(self):
         np.testing.assert_array_equal(SOLUTION.labels, SOLUTION.H.argmax(axis=0))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import hashes, jobs, run_sweep
+from conftest import REPOSITORY, hashes, jobs, run_sweep
 
 from nmfcore.adapters import store
 
 DECISION = "results/small/selection/recommendation.json"
 NOTHING = "Nothing to be done"
-ANSWER = {"select": 1, "solve": 1, "report": 1}
+ANSWER = {"select": 1, "solve": 1, "report": 1, "record": 1}
 
 
 def planned(project: Path, config: dict[str, Any]) -> dict[str, int]:
@@ -62,9 +63,9 @@ def test_a_lost_result_file_is_made_anew(
 ) -> None:
     sweep = own_project / "results/small"
     for lost, expected in {
-        "solution/W.tsv": {"solve": 1, "report": 1},
+        "solution/W.tsv": {"solve": 1, "report": 1, "record": 1},
         "runs/rank-2/seeds-0-5.npz": {"factorize": 1, "summarize": 1, "solve_rank": 1} | ANSWER,
-        "figures/rank_survey.png": {"report": 1},
+        "figures/rank_survey.png": {"report": 1, "record": 1},
     }.items():
         (sweep / lost).rename(sweep / "aside")
         assert planned(own_project, untracked_config) == expected
@@ -97,6 +98,20 @@ def test_an_input_file_that_was_touched_repeats_nothing(
     finally:
         for path, stat in zip(inputs, before, strict=True):
             os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def test_a_fresh_clone_repeats_nothing(
+    own_project: Path, small_config: dict[str, Any], tmp_path: Path
+) -> None:
+    """There, scripts are younger than any result."""
+    clone = tmp_path / "clone"
+    ignored = shutil.ignore_patterns(".*", "results", "tests", "docs")
+    shutil.copytree(REPOSITORY, clone, symlinks=True, ignore=ignored)
+    for script in (clone / "workflow/scripts").iterdir():
+        os.utime(script)
+    done = run_sweep(own_project, small_config, "--dry-run", snakefile=clone / "Snakefile")
+    assert done.returncode == 0, done.stdout
+    assert dict(jobs(done)) == {}
 
 
 def test_more_seeds_add_runs_and_leave_the_others_as_they_are(

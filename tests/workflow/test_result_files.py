@@ -19,9 +19,18 @@ from nmfcore.criteria import Criteria
 
 RANKS = (1, 2, 3, 4)
 SOLUTION = ("W.tsv", "H.tsv", "solution.npz", "solution.json")
-PROVENANCE = {"input_sha256", "settings_sha256", "settings", "code"}
+PROVENANCE = {"input_sha256", "settings_sha256", "settings", "code", "environment"}
 # Keys below these are data, not format.
-FREE = {"provenance", "columns", "parameters", "classic_rules"}
+FREE = {
+    "provenance",
+    "columns",
+    "parameters",
+    "classic_rules",
+    "packages",
+    "settings",
+    "environments",
+    "files",
+}
 
 
 def described(start: str) -> set[str]:
@@ -44,7 +53,7 @@ def keys(value: Any) -> Iterator[str]:
 
 
 def test_the_files_are_those_that_are_documented(finished_sweep: Path) -> None:
-    expected = {"report.html", "figures/captions/report.rst"}
+    expected = {"report.html", "provenance.json", "figures/captions/report.rst"}
     expected |= {f"prepared/{name}" for name in ("matrix.npz", "matrix.json", "annotations.json")}
     expected |= {f"selection/{name}" for name in ("criteria.tsv", "recommendation.json")}
     expected |= {f"solution/{name}" for name in SOLUTION}
@@ -84,7 +93,7 @@ def test_every_npz_is_sealed_without_pickles_and_says_where_it_comes_from(
 def test_every_json_is_sealed_and_says_where_it_comes_from(finished_sweep: Path) -> None:
     for file in sorted(finished_sweep.rglob("*.json")):
         document = store.read_json(file)
-        if file.parent.name != "tracking":
+        if file.parent.name != "tracking" and file.name != "provenance.json":
             assert document["provenance"].keys() == PROVENANCE, file
         # Strict JSON: no reader may meet NaN.
         json.loads(file.read_text(encoding="utf-8"), parse_constant=pytest.fail)
@@ -101,6 +110,7 @@ def test_every_json_is_sealed_and_says_where_it_comes_from(finished_sweep: Path)
         ("solution/solution.json", "`solution/solution.json`"),
         ("ranks/rank-2/solution/solution.json", "`solution/solution.json`"),
         ("tracking/sweep.json", "`figures/captions"),
+        ("provenance.json", "`provenance.json`"),
     ],
 )
 def test_every_key_is_documented(finished_sweep: Path, file: str, start: str) -> None:

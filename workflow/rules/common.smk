@@ -28,6 +28,7 @@ RESULTS = f"{RESULTS_ROOT}/{config['name']}"
 MATRIX = f"{RESULTS}/prepared/matrix.npz"
 ANNOTATIONS = f"{RESULTS}/prepared/annotations.json"
 RECOMMENDATION = f"{RESULTS}/selection/recommendation.json"
+PROVENANCE = f"{RESULTS}/provenance.json"
 RANKS = config["ranks"]
 SOLUTION = ("W.tsv", "H.tsv", "solution.npz", "solution.json")
 
@@ -94,9 +95,9 @@ def caption_file(name):
     return f"{RESULTS}/figures/captions/{name}.rst"
 
 
-def all_targets():
-    """What a finished sweep consists of: every result file, so that a lost one is made anew."""
-    targets = [
+def result_files():
+    """Every result file of a finished sweep."""
+    files = [
         MATRIX,
         f"{RESULTS}/prepared/matrix.json",
         ANNOTATIONS,
@@ -108,16 +109,27 @@ def all_targets():
             for name in figure_names(RANKS)
             for kind in ("svg", "png")
         ),
+        *(caption_file(name) for name in ("report", *figure_names(RANKS))),
         f"{RESULTS}/report.html",
     ]
     parts = ["consensus.npz", "summary.json"]
     if config["validate"]["cross_validation"]:
         parts.append("cross_validation.json")
+    if config["validate"]["permutation"]:
+        parts.append("permutation.json")
+    if config["validate"]["bi_cross_validation"]:
+        parts.append("bi_cross_validation.json")
     for rank in RANKS:
         for npz in run_files(rank):
-            targets += [npz, npz.removesuffix("npz") + "tsv"]
-        targets += [f"{RESULTS}/ranks/rank-{rank}/{part}" for part in parts]
-        targets += solution_files(rank)
+            files += [npz, npz.removesuffix("npz") + "tsv"]
+        files += [f"{RESULTS}/ranks/rank-{rank}/{part}" for part in parts]
+        files += solution_files(rank)
+    return files
+
+
+def all_targets():
+    """What a finished sweep consists of, file by file, so that a lost one is made anew."""
+    targets = [*result_files(), PROVENANCE]
     if config["tracking"]["enabled"]:
         targets += track_markers() + [f"{RESULTS}/tracking/sweep.json"]
     return targets

@@ -2,12 +2,14 @@
 
 Snakemake locks by files in .snakemake/locks, which a killed process cannot take back. So every process that reads this
 workflow also holds a lock of the operating system, which ends with the process, however that ends. While nobody
-holds it, what .snakemake/locks says of this sweep is stale.
+holds it, what .snakemake/locks says of this sweep is stale. The same file tells whether .snakemake remembers what made
+the results: if not, they are asked themselves.
 """
 
 import fcntl
 import platform
 
+from nmfcore.adapters.recovery import forget_future, make_oldest, outdated_files
 from snakemake.logging import logger
 
 
@@ -24,13 +26,29 @@ def hold_lock():
         return file  # a file system without such locks
     else:
         file.seek(0)
+        host = file.read()
+        repair_dates(remembered=bool(host))
         # Some network file systems lock within one machine only: leave the locks of another one alone.
-        if not remove_stale_locks(same_host=file.read() == platform.node()):
+        if not remove_stale_locks(same_host=host == platform.node()):
             file.truncate(0)
             file.write(platform.node())
             file.flush()
     fcntl.flock(file, fcntl.LOCK_SH)
     return file
+
+
+def repair_dates(remembered):
+    """Take back dates in the future, and make files old that were not made as is asked for now and nobody else knows it."""
+    future = forget_future(RESULTS)
+    if future:
+        logger.info(f"{len(future)} results were dated into the future: now.")
+    outdated = [] if remembered else outdated_files(RESULTS, config)
+    if outdated:
+        logger.info(
+            f".snakemake does not know what made {RESULTS}; {len(outdated)} files there are not what is asked for "
+            "and are made anew."
+        )
+        make_oldest(outdated)
 
 
 def remove_stale_locks(same_host):

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from nmfcore.adapters.readers.files import unreadable
 from nmfcore.adapters.readers.parsed import Block, Parsed
+from nmfcore.adapters.readers.sizes import refuse_large_archive
 from nmfcore.adapters.readers.wording import few
 from nmfcore.errors import InputError
 
@@ -80,6 +81,7 @@ def _content(path: Path) -> Any:
     """Return an array, a sparse matrix, or a dict of arrays, by what the file holds."""
     if not path.stat().st_size:
         raise InputError(f"{path.name} is empty: there is nothing to factorise. Write it again.")
+    refuse_large_archive(path)
     with path.open("rb") as stream:
         loaded = np.load(stream, allow_pickle=False)
         if isinstance(loaded, np.ndarray):

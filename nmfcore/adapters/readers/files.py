@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import errno
-import gzip
 import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from nmfcore.adapters.readers.sizes import unpacked
 from nmfcore.adapters.readers.wording import few, quoted
 from nmfcore.errors import InputError
 
@@ -173,7 +173,7 @@ def read_text(path: Path, *, zero_padded: bool = False) -> Text:
 
 def _unpacked(content: bytes, name: str) -> bytes:
     try:
-        return gzip.decompress(content)
+        return unpacked(content, name)
     except EOFError:
         reason = "its compressed data ends too early, so it was copied incompletely"
     except (OSError, zlib.error) as error:

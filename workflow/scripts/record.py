@@ -1,0 +1,8 @@
+from nmfcore.adapters.provenance import record_provenance
+from nmfcore.adapters.stages import told
+from nmfcore.adapters.store import SweepFolder
+
+with told(snakemake.log[0]):
+    record_provenance(
+        SweepFolder(snakemake.params.folder), list(snakemake.input), snakemake.output.json
+    )
