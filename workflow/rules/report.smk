@@ -9,6 +9,8 @@ rule report:
         matrix_json=f"{RESULTS}/prepared/matrix.json",
         annotations=ANNOTATIONS,
         consensus=expand(f"{RESULTS}/ranks/rank-{{rank}}/consensus.npz", rank=RANKS),
+        summaries=expand(f"{RESULTS}/ranks/rank-{{rank}}/summary.json", rank=RANKS),
+        solutions=[path for rank in RANKS for path in solution_files(rank)],
     output:
         html=report(
             f"{RESULTS}/report.html",
