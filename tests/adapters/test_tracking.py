@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -27,7 +28,6 @@ from nmfcore.adapters.tracking import Destination, PublishReport, publishing, re
 from nmfcore.adapters.tracking.__main__ import main
 from nmfcore.adapters.tracking.dashboard import links, server_command
 from nmfcore.adapters.tracking.fits import error_history
-from nmfcore.adapters.tracking.sweeps import description
 from nmfcore.runs import Runs
 
 SWEEP = "tiny"
@@ -381,15 +381,83 @@ def test_a_sweep_becomes_one_run(destination: Destination, tmp_path: Path) -> No
     }
 
 
-def test_the_note_tells_the_decision_and_where_the_fits_are(tmp_path: Path) -> None:
+def test_the_note_tells_the_decision_and_where_to_look(
+    destination: Destination, tmp_path: Path
+) -> None:
     folder = make_sweep(tmp_path / "results")
-    note = description(SWEEP, folder.recommendation, "7")
+    tracking.publish_sweep(folder, destination)
+    (run,) = runs_of(destination, destination.sweeps)
+    note = run.data.tags["mlflow.note.content"]
     assert note.startswith("Rank 2: the samples group alike.")
     assert "- It predicts best." in note
     assert "| 3 | one component \\| is not found again |" in note
     assert "- Five samples are few." in note
-    assert "#/experiments/7/runs?workflowType=machine_learning" in note
-    assert "tags.sweep+%3D+%27tiny%27" in note
+    connected = records.connect(destination)
+    page = f"(#/experiments/{connected.sweeps}/runs/{run.info.run_id}"
+    for tab in ("artifacts/report.html", "model-metrics"):
+        assert f"{page}/{tab}?workflowType=machine_learning)" in note
+    assert f"(#/experiments/{connected.fits}/runs?workflowType=machine_learning" in note
+
+
+def saved_views(destination: Destination, experiment: str) -> dict[str, dict[str, Any]]:
+    """States of the views of an experiment, by the key that opens them."""
+    tags = records.connect(destination).client.get_experiment(experiment).tags
+    prefix = "mlflow.sharedViewState."
+    return {
+        key.removeprefix(prefix): json.loads(json.loads(value)["state"])
+        for key, value in tags.items()
+        if key.startswith(prefix)
+    }
+
+
+def test_links_open_views_that_exist(destination: Destination, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        tracking.publish_sweep(make_sweep(tmp_path / "results", name), destination)
+    connected = records.connect(destination)
+    opened = {
+        re.findall(r"viewStateShareKey=([\w-]+)", path)[0]: experiment
+        for experiment in (connected.sweeps, connected.fits)
+        for path in links(destination, connected, 5001)
+        if f"experiments/{experiment}/runs?" in path
+    }
+    assert len(opened) == 2 + 2 + 1  # all sweeps, all fits, the fits of two, one comparison
+    for key, experiment in opened.items():
+        assert key in saved_views(destination, experiment)
+    filters = {
+        state.get("searchFilter") for state in saved_views(destination, connected.fits).values()
+    }
+    assert filters >= {"tags.sweep = 'one'", "tags.sweep = 'two'"}
+
+
+def test_sweeps_of_one_file_can_be_compared_whatever_was_done_to_it(
+    destination: Destination, tmp_path: Path
+) -> None:
+    tracking.publish_sweep(make_sweep(tmp_path / "results", "plain"), destination)
+    other = make_sweep(tmp_path / "results", "prepared")
+    info = other.matrix_info
+    store.write_json(other.root / "prepared/matrix.json", {**info, "sha256": "b" * 64})
+    tracking.publish_sweep(SweepFolder(other.root), destination)
+    connected = records.connect(destination)
+    text = "\n".join(links(destination, connected, 5001))
+    assert "compare plain, prepared" in text
+    views = saved_views(destination, connected.sweeps)
+    (query,) = [v["searchFilter"] for v in views.values() if "searchFilter" in v]
+    found = connected.client.search_runs([connected.sweeps], query)
+    assert {run.data.tags["sweep"] for run in found} == {"plain", "prepared"}
+
+
+def test_a_view_that_a_person_changed_stays(destination: Destination, tmp_path: Path) -> None:
+    folder = make_sweep(tmp_path / "results")
+    tracking.publish_sweep(folder, destination)
+    connected = records.connect(destination)
+    (key,) = [
+        key
+        for key in connected.client.get_experiment(connected.fits).tags
+        if "nmfcore-sweep-" in key
+    ]
+    connected.client.set_experiment_tag(connected.fits, key, "mine")
+    tracking.publish_sweep(make_sweep(tmp_path / "results", reason="Another."), destination)
+    assert connected.client.get_experiment(connected.fits).tags[key] == "mine"
 
 
 def test_a_sweep_that_declines_is_published(destination: Destination, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from nmfcore.adapters.tracking.records import (
     Store,
     connect,
     ended_run,
+    ensure_tags,
     find,
     log,
     orderly_termination,
@@ -197,10 +198,11 @@ def _publish_fits(store: Store, destination: Destination, fits: Sequence[Fit], w
 def _publish_sweep(
     store: Store, destination: Destination, folder: SweepFolder, work: _Work
 ) -> None:
+    from nmfcore.adapters.tracking import views
     from nmfcore.adapters.tracking.models import publish_model
-    from nmfcore.adapters.tracking.sweeps import dataset_input, read_sweep
+    from nmfcore.adapters.tracking.sweeps import dataset_input, note, read_sweep
 
-    record = read_sweep(folder, store.fits)
+    record = read_sweep(folder)
     with destination.locked(f"{record.name}-sweep"):
         client, experiment = store.client, store.sweeps
         place = {"sweep": record.name}
@@ -214,6 +216,11 @@ def _publish_sweep(
             return
         run = ended_run(client, experiment, record.name, record.tags, record.start, record.end)
         with run as run_id:
+            text = note(folder, experiment, run_id, store.fits)
+            client.set_tag(run_id, "mlflow.note.content", text)
+            ensure_tags(client, store.fits, views.sweep_view(record.name))
+            source = record.tags["source_sha256"]
+            ensure_tags(client, experiment, views.comparison_view(source, record.source))
             log(client, run_id, _metrics(record.metrics, record.end), record.params)
             client.log_inputs(run_id, [dataset_input(folder)])
             for path in record.files:
