@@ -119,14 +119,5 @@ def all_targets():
         targets += [f"{RESULTS}/ranks/rank-{rank}/{part}" for part in parts]
         targets += solution_files(rank)
     if config["tracking"]["enabled"]:
-        targets += track_markers() + [f"{RESULTS}/tracking/sweep.json"]
+        targets += [f"{RESULTS}/tracking/{part}.json" for part in ("fits", "sweep")]
     return targets
-
-
-def track_markers():
-    """One marker a published batch."""
-    return [
-        f"{RESULTS}/tracking/rank-{rank}-seeds-{first}-{last}.json"
-        for rank in RANKS
-        for first, last in BATCHES[rank]
-    ]
