@@ -17,6 +17,33 @@ _SHOWS = {
     "component_stability": "How reproducible each component is: over the runs, and over halves of the samples.",
 }
 
+_CATEGORIES = {
+    "Ranks": ("rank_survey", "reconstruction_curve"),
+    "Components": ("components", "component_tree", "component_stability"),
+    "Runs": ("error_by_seed", "error_histories"),
+}
+
+
+def category(name: str) -> str:
+    """Under which heading `snakemake --report` lists a figure.
+
+    Parameters
+    ----------
+    name : str
+        One of `figure_names`.
+    """
+    if name.startswith(store.CONSENSUS_FIGURE):
+        return "Consensus"
+    return next(title for title, names in _CATEGORIES.items() if name in names)
+
+
+def labels(name: str) -> dict[str, str]:
+    """What `snakemake --report` lists of a figure: what it shows, and of which rank."""
+    if name.startswith(store.CONSENSUS_FIGURE):
+        return {"figure": "consensus", "rank": name.removeprefix(store.CONSENSUS_FIGURE)}
+    rank = "chosen" if name == "components" else "all"
+    return {"figure": name.replace("_", " "), "rank": rank}
+
 
 def write_captions(folder: store.SweepFolder, files: list[str]) -> None:
     """Write captions in reStructuredText.

@@ -48,6 +48,7 @@ _FIGURE_BYTES, _PUBLISHED_FIT_BYTES, _STORE_BYTES = (
     12_000,
     1_500_000,
 )  # SVG, PNG and report
+_PUBLISHING_BYTES = 400e6  # of memory, with MLflow loaded
 _TEXT_BYTES = 20  # a number in a table
 _WORKING_COPIES = 6  # of the factors of a batch, while it is solved
 
@@ -324,7 +325,8 @@ def _room(
         fits = _PUBLISHED_FIT_BYTES * seeds * len(ranks)
         published = _STORE_BYTES + fits + pages + ranks[-1] * a_component
     disk = matrix_bytes + runs + consensus + solutions + pages + published
-    return times.peak + more, disk
+    published_by = _PUBLISHING_BYTES if config["tracking"]["enabled"] else 0.0
+    return max(times.peak + more, published_by), disk
 
 
 # ---------------------------------------------------------------- command line

@@ -383,6 +383,15 @@ def test_figures_fit_the_widths_of_a_journal():
     names = [f"sample_with_a_long_name_{i}" for i in range(60)]
     wide = figures.consensus_heatmap(**{**planted(60, 3), "sample_ids": names})
     assert wide.get_size_inches()[0] * 25.4 <= style.DOUBLE_COLUMN
+    shares = {rank: [1 / rank] * rank for rank in range(1, 31)}
+    parts = {rank: [Reproducibility(1.0, 1.0, 1.0)] * rank for rank in shares}
+    for large in (
+        figures.component_tree_figure(shares, shares, []),
+        figures.component_stability(parts),
+    ):
+        inches = large.get_size_inches()
+        assert inches[0] * 25.4 <= style.DOUBLE_COLUMN
+        assert inches[1] * 25.4 <= 240
 
 
 def test_pyplot_is_never_loaded():

@@ -37,7 +37,7 @@ _LINES = {
 }
 _COLOURS = "viridis"
 _TALLEST = 200.0  # mm
-_LEAST_AREA, _MOST_AREA = 28.0, 190.0  # of a node, points²
+_LEAST_AREA, _MOST_AREA = 44.0, 190.0  # of a node, points²
 
 
 @styled
