@@ -40,7 +40,7 @@ def build(
     n_samples: int = 12,
     recommended: int | None = 2,
     sample_ids: list[str] | None = None,
-    loss: str = "frobenius",
+    loss: str | float = "frobenius",
     cross_validation: dict[str, Any] | None = CROSS_VALIDATION,
     **changes: dict[str, Any],
 ) -> store.SweepFolder:
@@ -127,7 +127,7 @@ def build(
 
 
 def _rank(
-    root: Path, rank: int, n: int, loss: str, provenance: dict[str, Any]
+    root: Path, rank: int, n: int, loss: str | float, provenance: dict[str, Any]
 ) -> dict[str, float | None]:
     rng = np.random.default_rng(rank)
     runs = Runs(
@@ -142,7 +142,7 @@ def _rank(
         status=np.array(["converged"] * (N_SEEDS - 1) + ["max_iter"]),
         trace=np.geomspace(9, 5 / rank, 9) * np.ones((N_SEEDS, 1)),
         seconds=rng.random(N_SEEDS),
-        loss_name=loss,
+        loss_name=str(loss),
         solver="HALS, extrapolated; dense",
     )
     batch = root / f"runs/rank-{rank}/seeds-0-{N_SEEDS - 1}.npz"
@@ -501,6 +501,11 @@ def test_other_losses_leave_out_what_is_undefined_for_them(tmp_path: Path):
     page = rendered(tmp_path / "tiny", loss="kullback-leibler")
     assert "Explained variance" not in page.text
     assert "the Kullback–Leibler divergence (Févotte and Idier 2011)" in page.text
+
+
+def test_a_loss_that_is_a_number_is_named_by_it(tmp_path: Path):
+    page = rendered(tmp_path / "tiny", loss=0.5)
+    assert "the β-divergence with β = 0.5 (Févotte and Idier 2011)" in page.text
 
 
 def test_without_cross_validation_none_is_described(tmp_path: Path):
