@@ -1,13 +1,13 @@
 # Set-up and everyday commands. Everything runs in .venv, made from the hashed lock.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format dashboard lock clean
+.PHONY: help setup demo plan test check format dashboard lock clean
 
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-NAME ?= leukemia
+CONFIG ?= config/config.yaml
 
 # Our own processes run in the environment and nowhere else.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -30,6 +30,11 @@ $(READY): requirements.lock pyproject.toml
 
 demo: setup ## Run the default sweep (ALL/AML leukaemia) and say where to look.
 	snakemake --cores $(CORES)
+
+plan: setup ## Say what a sweep will take before it runs (CONFIG=mine.yaml CORES=8).
+	snakemake --quiet all --cores 1 --configfile $(CONFIG) prepare
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
+		python -m nmfcore.adapters.forecast $(CONFIG) --cores $(CORES)
 
 test: setup ## Run the tests.
 	python -m pytest

@@ -15,6 +15,12 @@ module nmf:
 use rule * from nmf
 
 
+onstart:
+    from nmfcore.adapters.tracking.following import start_following
+
+    start_following(f"results/{config['name']}", **config["tracking"])
+
+
 onsuccess:
     from pathlib import Path
     from nmfcore.adapters.closing import closing_words

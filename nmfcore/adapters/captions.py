@@ -13,7 +13,36 @@ _SHOWS = {
     "error_by_seed": "Relative error of every run, with the spread over the seeds.",
     "error_histories": "How far each run is above the best loss of its rank, over the iterations.",
     "components": "The components of the stable solution, in features and in samples.",
+    "component_tree": "Which components of a rank go on at the next, split, merge or appear.",
+    "component_stability": "How reproducible each component is: over the runs, and over halves of the samples.",
 }
+
+_CATEGORIES = {
+    "Ranks": ("rank_survey", "reconstruction_curve"),
+    "Components": ("components", "component_tree", "component_stability"),
+    "Runs": ("error_by_seed", "error_histories"),
+}
+
+
+def category(name: str) -> str:
+    """Under which heading `snakemake --report` lists a figure.
+
+    Parameters
+    ----------
+    name : str
+        One of `figure_names`.
+    """
+    if name.startswith(store.CONSENSUS_FIGURE):
+        return "Consensus"
+    return next(title for title, names in _CATEGORIES.items() if name in names)
+
+
+def labels(name: str) -> dict[str, str]:
+    """What `snakemake --report` lists of a figure: what it shows, and of which rank."""
+    if name.startswith(store.CONSENSUS_FIGURE):
+        return {"figure": "consensus", "rank": name.removeprefix(store.CONSENSUS_FIGURE)}
+    rank = "chosen" if name == "components" else "all"
+    return {"figure": name.replace("_", " "), "rank": rank}
 
 
 def write_captions(folder: store.SweepFolder, files: list[str]) -> None:

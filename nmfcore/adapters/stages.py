@@ -55,9 +55,7 @@ CODE = {
     "solve_rank": store.code_digest("solution.py", "solvers", "adapters/solving.py"),
     "solve": store.code_digest("component_tree.py", "held_out.py", "adapters/solving.py"),
     "record": store.code_digest("adapters/provenance.py"),
-    "report": store.code_digest(
-        "adapters/captions.py", "adapters/figures", "adapters/report.py", "adapters/templates"
-    ),
+    "report": store.code_digest("adapters/captions.py", "adapters/figures", "adapters/report"),
 }
 """Digest of the sources behind each stage: a change of code repeats what depends on it, and nothing else."""
 

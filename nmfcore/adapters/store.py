@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_SOURCES = (".py", ".j2", ".css", ".bib")
+_SOURCES = (".py", ".j2", ".css", ".js", ".bib")
 _SEAL = b"sha256:"
 _SEAL_BYTES = len(_SEAL) + 64
 _SEAL_LENGTH = _SEAL_BYTES.to_bytes(2, "little")  # as a zip archive announces its comment
@@ -453,6 +453,8 @@ def figure_names(ranks: Sequence[int]) -> list[str]:
         "error_by_seed",
         "error_histories",
         "components",
+        "component_tree",
+        "component_stability",
         *(f"{CONSENSUS_FIGURE}{rank}" for rank in ranks),
     ]
 
@@ -567,6 +569,12 @@ class SweepFolder:
         """`solution.json` and the arrays of `solution.npz`: of the chosen rank, or of another."""
         place = self.root / ("solution" if rank is None else f"ranks/rank-{rank}/solution")
         return read_json(place / "solution.json"), read_npz(place / "solution.npz")
+
+    @cached_property
+    def solutions(self) -> dict[int, tuple[Json, dict[str, NDArray[Any]]]]:
+        """`solution.json` and the arrays of `solution.npz` of every rank that has a solution."""
+        found = {rank: self.solution_at(rank) for rank in self.ranks}
+        return {rank: pair for rank, pair in found.items() if pair[0]["rank"] is not None}
 
     def _table(self, path: str, ids: str) -> pd.DataFrame:
         """Numbers with ids before them, which stay text even if they look like numbers or like nothing."""

@@ -19,7 +19,8 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from nmfcore.adapters import figures
-from nmfcore.adapters.figures import style
+from nmfcore.adapters.figures import Reproducibility, style
+from nmfcore.component_tree import Branch, Origin, component_tree
 
 COLUMNS = (
     "reconstruction_error",
@@ -382,8 +383,134 @@ def test_figures_fit_the_widths_of_a_journal():
     names = [f"sample_with_a_long_name_{i}" for i in range(60)]
     wide = figures.consensus_heatmap(**{**planted(60, 3), "sample_ids": names})
     assert wide.get_size_inches()[0] * 25.4 <= style.DOUBLE_COLUMN
+    shares = {rank: [1 / rank] * rank for rank in range(1, 31)}
+    parts = {rank: [Reproducibility(1.0, 1.0, 1.0)] * rank for rank in shares}
+    for large in (
+        figures.component_tree_figure(shares, shares, []),
+        figures.component_stability(parts),
+    ):
+        inches = large.get_size_inches()
+        assert inches[0] * 25.4 <= style.DOUBLE_COLUMN
+        assert inches[1] * 25.4 <= 240
 
 
 def test_pyplot_is_never_loaded():
     code = "import sys, nmfcore.adapters.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# ---------------------------------------------------------------- intervals and null
+
+
+def test_intervals_are_bands_around_the_curves():
+    criteria = criteria_of([1, 2, 3])
+    criteria["pac_low"], criteria["pac_high"] = criteria["pac"] - 0.1, criteria["pac"] + 0.2
+    panels = figures.rank_survey(criteria).axes
+    (pac,) = [axes for axes in panels if "PAC" in axes.get_title(loc="left")]
+    (interval,) = pac.collections
+    assert {tuple(corner) for corner in interval.get_paths()[0].vertices} == {
+        *zip(criteria["rank"], criteria["pac_low"], strict=True),
+        *zip(criteria["rank"], criteria["pac_high"], strict=True),
+    }
+
+
+def test_permuted_copies_are_drawn_beside_the_fits():
+    criteria, null = criteria_of([1, 2]), {1: np.array([0.8, 0.9, 0.7]), 2: np.array([0.6, 0.6])}
+    (axes,) = figures.reconstruction_curve(criteria, None, null).axes
+    assert_array_equal(line(axes, "permuted copies"), [[1, 0.8], [2, 0.6]])
+    panels = figures.rank_survey(criteria, None, null).axes
+    (variance,) = [axes for axes in panels if axes.get_title(loc="left") == "Explained variance"]
+    assert_allclose(line(variance, "permuted copies"), [[1, 0.36], [2, 0.64]])
+    shown = {line.get_label() for axes in panels if axes is not variance for line in axes.lines}
+    assert "permuted copies" not in shown
+
+
+def test_silhouettes_stand_above_their_samples():
+    arguments = planted(12, 3)
+    widths = np.linspace(-0.5, 0.6, 12)
+    figure = figures.consensus_heatmap(**arguments, silhouettes=widths)
+    (axes,) = [axes for axes in figure.axes if "silhouette" in texts(axes)]
+    heights = [patch.get_height() for patch in axes.patches]
+    assert_allclose(heights, widths[arguments["order"]])
+
+
+# ---------------------------------------------------------------- components across ranks
+
+
+def tree_axes(figure: Figure) -> Axes:
+    return max(figure.axes, key=lambda axes: len(axes.lines))
+
+
+def test_the_tree_joins_each_component_to_its_parents():
+    W = np.repeat(np.eye(3), 4, axis=0)
+    bases = {
+        1: W.sum(axis=1, keepdims=True),
+        2: np.column_stack([W[:, 0] + W[:, 1], W[:, 2]]),
+        3: W,
+    }
+    shares = {rank: [1 / rank] * rank for rank in bases}
+    figure = figures.component_tree_figure(shares, shares, component_tree(bases), 2)
+    axes = tree_axes(figure)
+    ends = sorted((line.get_xdata()[0], line.get_xdata()[-1]) for line in axes.lines)
+    assert ends == [(0, 1)] * 2 + [(1, 2)] * 3
+    colours = [line.get_color() for line in axes.lines]
+    # Two parts of one, then the first of them in two and the other as it was.
+    assert colours.count(style.HELD_OUT) == 4
+    assert colours.count(style.BEST) == 1
+    assert band(axes) == [1]
+    assert [text for text in texts(axes) if text in "123"].count("1") >= 3
+
+
+def test_the_tree_is_drawn_without_crossings_where_there_need_be_none():
+    # Components are numbered by size, so the numbers of parents and children seldom agree.
+    branches = [
+        Branch(2, 0, Origin.SPLIT, (0,), 0.7),
+        Branch(2, 1, Origin.SPLIT, (0,), 0.7),
+        Branch(3, 0, Origin.KEPT, (1,), 1.0),
+        Branch(3, 1, Origin.SPLIT, (0,), 0.7),
+        Branch(3, 2, Origin.SPLIT, (0,), 0.7),
+    ]
+    shares = {rank: [1 / rank] * rank for rank in (1, 2, 3)}
+    axes = tree_axes(figures.component_tree_figure(shares, shares, branches))
+    last = [line.get_ydata()[[0, -1]] for line in axes.lines if line.get_xdata()[-1] == 2]
+    starts, ends = np.array(sorted(last, key=lambda pair: pair[1])).T
+    assert (np.diff(starts) >= 0).all()
+    assert len(set(ends)) == 3
+
+
+def test_a_component_without_parents_has_no_line():
+    branches = [Branch(2, 0, Origin.KEPT, (0,), 1.0), Branch(2, 1, Origin.NEW, (), 0.1)]
+    shares = {1: [1.0], 2: [0.9, 0.1]}
+    axes = tree_axes(figures.component_tree_figure(shares, shares, branches))
+    assert len(axes.lines) == 1
+
+
+def test_reproducibility_is_drawn_for_every_component_with_its_interval():
+    parts = {
+        1: [Reproducibility(None, 1.0, 0.9, (0.8, 1.0), (0.6, 1.0))],
+        2: [
+            Reproducibility(0.9, 1.0, 0.8, (0.8, 1.0), (0.5, 0.9)),
+            Reproducibility(-0.9, 0.4, 0.1, (0.2, 0.6), (0.0, 0.3)),
+        ],
+    }
+    stability, support, replication = figures.component_stability(parts, 2).axes
+    assert_array_equal(replication.lines[1].get_ydata(), [0.9])
+    assert_array_equal(replication.lines[3].get_ydata(), [0.8, 0.1])
+    bars = [bar.get_segments()[0][:, 1].tolist() for bar in support.collections]
+    assert bars == [[0.8, 1.0], [0.8, 1.0], [0.2, 0.6]]
+    # Far below the axis: a mark at its edge, not a point outside.
+    assert stability.get_ylim()[0] < min(
+        min(drawn.get_ydata(), default=0) for drawn in stability.lines
+    )
+
+
+def test_what_is_known_of_no_component_has_no_panel():
+    parts = {2: [Reproducibility(0.9, 1.0, None, (0.8, 1.0))] * 2}
+    titles = [axes.get_title(loc="left") for axes in figures.component_stability(parts).axes]
+    assert [title.split(":")[0] for title in titles] == ["Stability", "Support"]
+
+
+def test_the_place_of_a_rank_can_be_found_in_the_file(tmp_path: Path):
+    svg, _ = figures.save(figures.reconstruction_curve(criteria_of([1, 2, 4])), tmp_path / "curve")
+    for rank in (1, 2, 4):
+        assert f'id="rank-{rank}-curve"' in svg.read_text()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import struct
 from collections.abc import Callable
 from dataclasses import fields
+from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -13,14 +16,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from nmfcore.adapters import figures, report, store
+from nmfcore.adapters import figures, report, stages, store
+from nmfcore.adapters.config import load_config
 from nmfcore.adapters.matrix import LabelledMatrix
+from nmfcore.adapters.report.numbers import number
 from nmfcore.criteria import Criteria
 from nmfcore.runs import Runs
 
+SCHEMA = Path(__file__).parents[2] / "workflow/schemas/config.schema.yaml"
+DRAWINGS = ("rank_survey", "reconstruction_curve", "component_tree", "component_stability")
 N_FEATURES, N_SEEDS = 30, 6
 CROSS_VALIDATION = {"folds": 5, "fraction": 0.1, "starts": 2}
 HOSTILE = ['<script>alert("x")</script>', "a'b\"c & d", "Ωμέγα 样本", "$x^2$", "007", "NA"]
@@ -32,7 +40,7 @@ def build(
     n_samples: int = 12,
     recommended: int | None = 2,
     sample_ids: list[str] | None = None,
-    loss: str = "frobenius",
+    loss: str | float = "frobenius",
     cross_validation: dict[str, Any] | None = CROSS_VALIDATION,
     **changes: dict[str, Any],
 ) -> store.SweepFolder:
@@ -97,6 +105,7 @@ def build(
         "selection/recommendation.json",
         {
             "recommended_rank": recommended,
+            "chosen_rank": recommended,
             "decision": "rank" if recommended else "no_structure",
             "headline": "The headline of the answer.",
             "confidence": "high",
@@ -107,11 +116,18 @@ def build(
         },
     )
     _solution(root, recommended, features, samples, document)
+    for rank in ranks:
+        place = f"ranks/rank-{rank}"
+        null = [5.5 / rank, 5.6 / rank] if loss == "frobenius" else None
+        document(f"{place}/summary.json", {"rank": rank, "null_losses": null})
+        _solution(root, rank, features, samples, document, f"{place}/solution")
+        arrays = {"W": _planted(len(features), rank), "components": np.array(["component_1"])}
+        store.write_npz(root / place / "solution/solution.npz", arrays, provenance)
     return store.SweepFolder(root)
 
 
 def _rank(
-    root: Path, rank: int, n: int, loss: str, provenance: dict[str, Any]
+    root: Path, rank: int, n: int, loss: str | float, provenance: dict[str, Any]
 ) -> dict[str, float | None]:
     rng = np.random.default_rng(rank)
     runs = Runs(
@@ -126,7 +142,7 @@ def _rank(
         status=np.array(["converged"] * (N_SEEDS - 1) + ["max_iter"]),
         trace=np.geomspace(9, 5 / rank, 9) * np.ones((N_SEEDS, 1)),
         seconds=rng.random(N_SEEDS),
-        loss_name=loss,
+        loss_name=str(loss),
         solver="HALS, extrapolated; dense",
     )
     batch = root / f"runs/rank-{rank}/seeds-0-{N_SEEDS - 1}.npz"
@@ -179,25 +195,26 @@ def _solution(
     features: np.ndarray,
     samples: np.ndarray,
     document: Callable[[str, dict[str, Any]], None],
+    place: str = "solution",
 ) -> None:
     if rank is None:
-        document("solution/solution.json", {"rank": None, "reason": "Nothing repeats."})
+        document(f"{place}/solution.json", {"rank": None, "reason": "Nothing repeats."})
         return
     rng = np.random.default_rng(9)
     names = [f"component-{j + 1}" for j in range(rank)]
     W, H = rng.random((len(features), rank)), rng.random((rank, len(samples)))
     store.write_table(
-        root / "solution/W.tsv",
+        root / place / "W.tsv",
         ["feature", *names],
         [[name, *map(float, row)] for name, row in zip(features, W, strict=True)],
     )
     store.write_table(
-        root / "solution/H.tsv",
+        root / place / "H.tsv",
         ["component", *samples],
         [[name, *map(float, row)] for name, row in zip(names, H, strict=True)],
     )
     document(
-        "solution/solution.json",
+        f"{place}/solution.json",
         {
             "rank": rank,
             "loss": 2.5,
@@ -205,16 +222,20 @@ def _solution(
             "best_run_loss": 2.5,
             "best_run_seed": 3,
             "n_runs_used": N_SEEDS - 1,
+            "comparison": "It is the same optimum.",
             "components": [
                 {
                     "name": name,
-                    "support": 1.0,
+                    "support": 1.0 if j < 2 else 0.5,
+                    "support_interval": [0.6, 1.0],
+                    "replication": 0.75 if j == 0 else 0.25,
+                    "replication_interval": [0.1, 0.9],
                     "stability": 0.9 if rank > 1 else None,
                     "share": 1 / rank,
                     "sparseness": 0.5,
                     "top_features": [{"id": str(i), "weight": 0.5} for i in features[:12]],
                 }
-                for name in names
+                for j, name in enumerate(names)
             ],
             "assignments": [
                 {"sample": str(sample), "component": names[i % rank]}
@@ -222,6 +243,15 @@ def _solution(
             ],
         },
     )
+
+
+def _planted(n_features: int, rank: int) -> np.ndarray:
+    """Disjoint blocks of features: from one rank to the next, one block is cut in two."""
+    edges = [0, *(n_features - n_features // 2**j for j in range(1, rank)), n_features]
+    W = np.zeros((n_features, rank))
+    for j, (first, last) in enumerate(pairwise(edges)):
+        W[first:last, j] = 1.0
+    return W
 
 
 class Page(HTMLParser):
@@ -247,11 +277,16 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
+_STAND_IN = b"""<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">
+<metadata>made in 1999</metadata><defs><style>* {}</style><path id="glyph"/></defs><use xlink:href="#glyph"/>
+<g id="rank-2-a"><path/></g><g id="other"/></svg>"""
+
+
 def stand_in_figures(folder: store.SweepFolder, svg_bytes: int = 100) -> None:
     """Write figures that are none, in no time; a PNG's size stands in its first bytes."""
     for name in figures.figure_names(folder.ranks):
         path = folder.root / f"figures/{name}"
-        store.write_bytes(path.with_suffix(".svg"), b"s" * svg_bytes)
+        store.write_bytes(path.with_suffix(".svg"), _STAND_IN.ljust(svg_bytes))
         store.write_bytes(path.with_suffix(".png"), b"p" * 16 + struct.pack(">II", 1800, 900))
 
 
@@ -274,14 +309,16 @@ def test_every_figure_is_drawn_under_a_stable_name(tmp_path: Path):
     folder = build(tmp_path / "tiny")
     written = figures.draw_all(folder)
     names = figures.figure_names([1, 2, 3])
-    assert names[:5] == [
+    assert names[:7] == [
         "reconstruction_curve",
         "rank_survey",
         "error_by_seed",
         "error_histories",
         "components",
+        "component_tree",
+        "component_stability",
     ]
-    assert names[5:] == ["consensus-rank-1", "consensus-rank-2", "consensus-rank-3"]
+    assert names[7:] == ["consensus-rank-1", "consensus-rank-2", "consensus-rank-3"]
     expected = {
         folder.root / f"figures/{name}{suffix}" for name in names for suffix in (".svg", ".png")
     }
@@ -305,7 +342,8 @@ def test_the_answer_comes_first_and_evidence_after(page: Page):
         "Three more folds could change this.",
         "Criteria by rank",
         "Consensus by rank",
-        "Top features",
+        "Components by rank",
+        "Components across ranks",
         "Sample assignments",
         "Quality of the runs",
         "What was done to the data",
@@ -335,7 +373,7 @@ def test_runs_are_counted_by_how_they_ended(page: Page):
 
 
 def test_ids_cannot_become_markup(page: Page):
-    assert not page.all("script")
+    assert page.all("script") == [{}]  # ours
     for name in HOSTILE:
         assert name in page.text
 
@@ -359,7 +397,10 @@ def test_nothing_is_loaded_from_elsewhere(page: Page):
 def test_the_page_is_accessible(page: Page):
     assert page.all("html") == [{"lang": "en"}]
     images = page.all("img")
-    assert len(images) == 5 + 3
+    assert len(images) == 3 + 3
+    drawings = page.all("svg")
+    assert len(drawings) == 4
+    assert all(d["role"] == "img" and len(d["aria-label"] or "") > 40 for d in drawings)
     assert all(
         len(image["alt"] or "") > 40 and image["width"] and image["height"] for image in images
     )
@@ -372,6 +413,50 @@ def test_the_page_is_accessible(page: Page):
     assert len(ids) == len(set(ids))
     assert {(a["href"] or "")[1:] for a in page.all("a")} <= set(ids)
     assert {a["for"] for a in page.all("label")} == {a["id"] for a in page.all("input")}
+
+
+def test_ranks_can_be_pointed_at_in_drawings_and_tables(page: Page):
+    zones = [a for a in page.all("g") if a.get("class") == "zone"]
+    assert [zone["data-rank"] for zone in zones] == ["2"] * 4
+    assert {a["data-rank"] for a in page.all("td", "th", "label") if "data-rank" in a} == {
+        "1",
+        "2",
+        "3",
+    }
+    panels = {a["class"] for a in page.all("div") if (a.get("class") or "").startswith("panel ")}
+    assert panels == {f"panel panel-{rank}" for rank in (1, 2, 3)}
+
+
+def test_drawings_share_a_page_without_sharing_ids(page: Page):
+    glyphs = [a["id"] for a in page.all("path") if "id" in a]
+    assert glyphs == [f"{name}-glyph" for name in DRAWINGS]
+    assert [a["xlink:href"] for a in page.all("use")] == [f"#{glyph}" for glyph in glyphs]
+    assert "made in 1999" not in page.text
+
+
+def test_the_script_is_the_only_one_that_may_run(tmp_path: Path):
+    folder = build(tmp_path / "tiny")
+    stand_in_figures(folder)
+    html = report.render_report(folder, folder.root / "figures")
+    script = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)[0]
+    allowed = re.findall(r"script-src 'sha256-([^']+)'", html)[0]
+    assert base64.b64decode(allowed) == hashlib.sha256(script.encode()).digest()
+
+
+def test_every_rank_has_its_components_with_where_they_come_from(page: Page):
+    for words in ("split off component_1 of rank 1", "component_1 of rank 2"):
+        assert words in page.text
+    assert page.text.count("75 % 10 % – 90 %") == 3  # replication of the first component
+    assert "Only 50 % of the runs find it." in page.text
+    assert "only in 25 % of the splits do both halves" in page.text
+
+
+def test_the_settings_of_the_page_make_the_same_sweep_again(finished_sweep: Path):
+    html = (finished_sweep / "report.html").read_text(encoding="utf-8")
+    text = re.findall(r'aria-label="Settings as YAML"><code>(.*?)</code>', html, re.DOTALL)[0]
+    again = load_config(yaml.safe_load(unescape(text)), SCHEMA)
+    settings = store.SweepFolder(finished_sweep).settings
+    assert stages.sweep_settings(again) == settings
 
 
 def test_the_recommended_rank_is_picked_first(page: Page):
@@ -416,6 +501,11 @@ def test_other_losses_leave_out_what_is_undefined_for_them(tmp_path: Path):
     page = rendered(tmp_path / "tiny", loss="kullback-leibler")
     assert "Explained variance" not in page.text
     assert "the Kullback–Leibler divergence (Févotte and Idier 2011)" in page.text
+
+
+def test_a_loss_that_is_a_number_is_named_by_it(tmp_path: Path):
+    page = rendered(tmp_path / "tiny", loss=0.5)
+    assert "the β-divergence with β = 0.5 (Févotte and Idier 2011)" in page.text
 
 
 def test_without_cross_validation_none_is_described(tmp_path: Path):
@@ -481,7 +571,7 @@ def test_a_real_sweep_is_reported(finished_sweep: Path, tmp_path: Path):
     html = report.render_report(folder, finished_sweep / "figures")
     page = Page(html)
     assert folder.recommendation["headline"] in page.text
-    assert len(page.all("img")) == 5 + len(folder.ranks)
+    assert len(page.all("img", "svg")) == 7 + len(folder.ranks)
     assert html.encode() == (finished_sweep / "report.html").read_bytes()
 
 
@@ -502,4 +592,4 @@ def test_a_real_sweep_is_reported(finished_sweep: Path, tmp_path: Path):
     ],
 )
 def test_numbers_are_written_for_people(value: object, text: str):
-    assert report.number(value) == text
+    assert number(value) == text

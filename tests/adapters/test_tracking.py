@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -27,7 +28,7 @@ from nmfcore.adapters.tracking import Destination, PublishReport, publishing, re
 from nmfcore.adapters.tracking.__main__ import main
 from nmfcore.adapters.tracking.dashboard import links, server_command
 from nmfcore.adapters.tracking.fits import error_history
-from nmfcore.adapters.tracking.sweeps import description
+from nmfcore.adapters.tracking.following import follow, start_following
 from nmfcore.runs import Runs
 
 SWEEP = "tiny"
@@ -132,7 +133,7 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, j: int, fail: Callable[[], None]) -
 
 
 def test_a_batch_becomes_one_run_for_each_seed(destination: Destination, batch: Path) -> None:
-    report = tracking.publish_runs(batch, destination, SWEEP)
+    report = tracking.publish_fits([batch], destination, SWEEP)
     assert report == PublishReport(published=6)
     assert_complete(destination)
     run = next(run for run in fits_of(destination) if run.data.tags["seed"] == "4")
@@ -161,16 +162,16 @@ def test_a_batch_becomes_one_run_for_each_seed(destination: Destination, batch: 
 
 
 def test_publishing_twice_changes_nothing(destination: Destination, batch: Path) -> None:
-    tracking.publish_runs(batch, destination, SWEEP)
+    tracking.publish_fits([batch], destination, SWEEP)
     before = {run.info.run_id for run in fits_of(destination)}
-    assert tracking.publish_runs(batch, destination, SWEEP) == PublishReport(skipped=6)
+    assert tracking.publish_fits([batch], destination, SWEEP) == PublishReport(skipped=6)
     assert {run.info.run_id for run in fits_of(destination)} == before
 
 
 def test_batches_may_overlap(destination: Destination, tmp_path: Path, batch: Path) -> None:
-    tracking.publish_runs(batch, destination, SWEEP)
+    tracking.publish_fits([batch], destination, SWEEP)
     more = write_batch(tmp_path / "results" / SWEEP, make_runs(3, list(range(8))))
-    report = tracking.publish_runs(more, destination, SWEEP)
+    report = tracking.publish_fits([more], destination, SWEEP)
     assert report == PublishReport(published=2, skipped=6)
     assert_complete(destination, n_seeds=8)
 
@@ -179,18 +180,18 @@ def test_other_sweeps_and_ranks_are_left_alone(
     destination: Destination, tmp_path: Path, batch: Path
 ) -> None:
     other_rank = write_batch(tmp_path / "results" / SWEEP, make_runs(2, [0, 1]))
-    tracking.publish_runs(batch, destination, SWEEP)
-    tracking.publish_runs(batch, destination, "other")
-    tracking.publish_runs(other_rank, destination, SWEEP)
+    tracking.publish_fits([batch], destination, SWEEP)
+    tracking.publish_fits([batch], destination, "other")
+    tracking.publish_fits([other_rank], destination, SWEEP)
     assert len(fits_of(destination)) == 6 + 6 + 2
 
 
 def test_other_settings_replace_what_was_published(
     destination: Destination, tmp_path: Path, batch: Path
 ) -> None:
-    tracking.publish_runs(batch, destination, SWEEP)
+    tracking.publish_fits([batch], destination, SWEEP)
     again = write_batch(tmp_path / "results" / SWEEP, make_runs(3, list(range(6))), max_iter=900)
-    report = tracking.publish_runs(again, destination, SWEEP)
+    report = tracking.publish_fits([again], destination, SWEEP)
     assert report == PublishReport(published=6, replaced=6)
     assert_complete(destination)
     assert {run.data.params["max_iter"] for run in fits_of(destination)} == {"900"}
@@ -205,23 +206,23 @@ def test_a_crash_leaves_no_run_open_and_is_made_good(
 
     with monkeypatch.context() as patch:
         fail_at(patch, j, crash)
-        report = tracking.publish_runs(batch, destination, SWEEP)
+        report = tracking.publish_fits([batch], destination, SWEEP)
     assert report.published == j
     assert report.pending is not None
     assert "disk full" in report.pending
     assert Counter(run.info.status for run in fits_of(destination)) == Counter(FINISHED=j, FAILED=1)
-    again = tracking.publish_runs(batch, destination, SWEEP)
+    again = tracking.publish_fits([batch], destination, SWEEP)
     assert again == PublishReport(published=6 - j, skipped=j, replaced=1)
     assert_complete(destination)
 
 
 def test_what_a_kill_leaves_running_is_replaced(destination: Destination, batch: Path) -> None:
-    tracking.publish_runs(batch, destination, SWEEP)
+    tracking.publish_fits([batch], destination, SWEEP)
     connected = records.connect(destination)
     for run in fits_of(destination)[:2]:
         connected.client.create_run(connected.fits, 0, run.data.tags, run.info.run_name)
         connected.client.update_run(run.info.run_id, status="RUNNING")
-    report = tracking.publish_runs(batch, destination, SWEEP)
+    report = tracking.publish_fits([batch], destination, SWEEP)
     assert report == PublishReport(published=2, skipped=4, replaced=4)
     assert_complete(destination)
 
@@ -233,10 +234,10 @@ def test_sigterm_ends_the_open_run(
     with monkeypatch.context() as patch:
         fail_at(patch, 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(SystemExit, match="143"):
-            tracking.publish_runs(batch, destination, SWEEP)
+            tracking.publish_fits([batch], destination, SWEEP)
     assert signal.getsignal(signal.SIGTERM) == handler
     assert "RUNNING" not in {run.info.status for run in fits_of(destination)}
-    tracking.publish_runs(batch, destination, SWEEP)
+    tracking.publish_fits([batch], destination, SWEEP)
     assert_complete(destination)
 
 
@@ -248,7 +249,7 @@ def test_numbers_that_are_none_are_left_out(destination: Destination, tmp_path: 
     runs.trace[0, 20:] = np.nan
     runs.status[1] = "non_finite"
     npz = write_batch(tmp_path / "results" / SWEEP, runs)
-    assert tracking.publish_runs(npz, destination, SWEEP).pending is None
+    assert tracking.publish_fits([npz], destination, SWEEP).pending is None
     good, bad = sorted(fits_of(destination), key=lambda run: run.data.tags["seed"])
     assert bad.data.tags["status"] == "non_finite"
     assert bad.data.metrics == {"n_iter": 30.0, "seconds": 0.25}
@@ -258,7 +259,7 @@ def test_numbers_that_are_none_are_left_out(destination: Destination, tmp_path: 
 
 def test_a_missing_table_costs_only_the_times(destination: Destination, batch: Path) -> None:
     batch.with_suffix(".tsv").unlink()
-    assert tracking.publish_runs(batch, destination, SWEEP) == PublishReport(published=6)
+    assert tracking.publish_fits([batch], destination, SWEEP) == PublishReport(published=6)
     assert "seconds" not in fits_of(destination)[0].data.metrics
 
 
@@ -266,7 +267,7 @@ def test_a_damaged_file_is_pending_and_publishes_nothing(
     destination: Destination, batch: Path
 ) -> None:
     batch.write_bytes(batch.read_bytes()[:-100])
-    report = tracking.publish_runs(batch, destination, SWEEP)
+    report = tracking.publish_fits([batch], destination, SWEEP)
     assert report.published == 0
     assert report.pending is not None
     assert "checksum" in report.pending
@@ -284,10 +285,10 @@ def test_a_history_is_thin_and_keeps_both_ends(n_iter: int) -> None:
 
 
 def test_a_slow_store_leaves_the_rest_pending(destination: Destination, batch: Path) -> None:
-    report = tracking.publish_runs(batch, destination, SWEEP, budget=0.0)
+    report = tracking.publish_fits([batch], destination, SWEEP, budget=0.0)
     assert report.pending is not None
     assert "too slow" in report.pending
-    assert tracking.publish_runs(batch, destination, SWEEP).published == 6
+    assert tracking.publish_fits([batch], destination, SWEEP).published == 6
 
 
 # ---------------------------------------------------------------- sweeps
@@ -381,15 +382,83 @@ def test_a_sweep_becomes_one_run(destination: Destination, tmp_path: Path) -> No
     }
 
 
-def test_the_note_tells_the_decision_and_where_the_fits_are(tmp_path: Path) -> None:
+def test_the_note_tells_the_decision_and_where_to_look(
+    destination: Destination, tmp_path: Path
+) -> None:
     folder = make_sweep(tmp_path / "results")
-    note = description(SWEEP, folder.recommendation, "7")
+    tracking.publish_sweep(folder, destination)
+    (run,) = runs_of(destination, destination.sweeps)
+    note = run.data.tags["mlflow.note.content"]
     assert note.startswith("Rank 2: the samples group alike.")
     assert "- It predicts best." in note
     assert "| 3 | one component \\| is not found again |" in note
     assert "- Five samples are few." in note
-    assert "#/experiments/7/runs?workflowType=machine_learning" in note
-    assert "tags.sweep+%3D+%27tiny%27" in note
+    connected = records.connect(destination)
+    page = f"(#/experiments/{connected.sweeps}/runs/{run.info.run_id}"
+    for tab in ("artifacts/report.html", "model-metrics"):
+        assert f"{page}/{tab}?workflowType=machine_learning)" in note
+    assert f"(#/experiments/{connected.fits}/runs?workflowType=machine_learning" in note
+
+
+def saved_views(destination: Destination, experiment: str) -> dict[str, dict[str, Any]]:
+    """States of the views of an experiment, by the key that opens them."""
+    tags = records.connect(destination).client.get_experiment(experiment).tags
+    prefix = "mlflow.sharedViewState."
+    return {
+        key.removeprefix(prefix): json.loads(json.loads(value)["state"])
+        for key, value in tags.items()
+        if key.startswith(prefix)
+    }
+
+
+def test_links_open_views_that_exist(destination: Destination, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        tracking.publish_sweep(make_sweep(tmp_path / "results", name), destination)
+    connected = records.connect(destination)
+    opened = {
+        re.findall(r"viewStateShareKey=([\w-]+)", path)[0]: experiment
+        for experiment in (connected.sweeps, connected.fits)
+        for path in links(destination, connected, 5001)
+        if f"experiments/{experiment}/runs?" in path
+    }
+    assert len(opened) == 2 + 2 + 1  # all sweeps, all fits, the fits of two, one comparison
+    for key, experiment in opened.items():
+        assert key in saved_views(destination, experiment)
+    filters = {
+        state.get("searchFilter") for state in saved_views(destination, connected.fits).values()
+    }
+    assert filters >= {"tags.sweep = 'one'", "tags.sweep = 'two'"}
+
+
+def test_sweeps_of_one_file_can_be_compared_whatever_was_done_to_it(
+    destination: Destination, tmp_path: Path
+) -> None:
+    tracking.publish_sweep(make_sweep(tmp_path / "results", "plain"), destination)
+    other = make_sweep(tmp_path / "results", "prepared")
+    info = other.matrix_info
+    store.write_json(other.root / "prepared/matrix.json", {**info, "sha256": "b" * 64})
+    tracking.publish_sweep(SweepFolder(other.root), destination)
+    connected = records.connect(destination)
+    text = "\n".join(links(destination, connected, 5001))
+    assert "compare plain, prepared" in text
+    views = saved_views(destination, connected.sweeps)
+    (query,) = [v["searchFilter"] for v in views.values() if "searchFilter" in v]
+    found = connected.client.search_runs([connected.sweeps], query)
+    assert {run.data.tags["sweep"] for run in found} == {"plain", "prepared"}
+
+
+def test_a_view_that_a_person_changed_stays(destination: Destination, tmp_path: Path) -> None:
+    folder = make_sweep(tmp_path / "results")
+    tracking.publish_sweep(folder, destination)
+    connected = records.connect(destination)
+    (key,) = [
+        key
+        for key in connected.client.get_experiment(connected.fits).tags
+        if "nmfcore-sweep-" in key
+    ]
+    connected.client.set_experiment_tag(connected.fits, key, "mine")
+    tracking.publish_sweep(make_sweep(tmp_path / "results", reason="Another."), destination)
+    assert connected.client.get_experiment(connected.fits).tags[key] == "mine"
 
 
 def test_a_sweep_that_declines_is_published(destination: Destination, tmp_path: Path) -> None:
@@ -443,22 +512,22 @@ def test_an_unfinished_sweep_is_pending(destination: Destination, tmp_path: Path
 
 
 def test_a_deleted_experiment_is_restored(destination: Destination, batch: Path) -> None:
-    tracking.publish_runs(batch, destination, SWEEP)
+    tracking.publish_fits([batch], destination, SWEEP)
     connected = records.connect(destination)
     connected.client.delete_experiment(connected.fits)
-    assert tracking.publish_runs(batch, destination, SWEEP) == PublishReport(skipped=6)
+    assert tracking.publish_fits([batch], destination, SWEEP) == PublishReport(skipped=6)
     assert_complete(destination)
 
 
 def test_runs_that_come_back_with_their_experiment_are_no_duplicates(
     destination: Destination, tmp_path: Path, batch: Path
 ) -> None:
-    tracking.publish_runs(batch, destination, SWEEP)
+    tracking.publish_fits([batch], destination, SWEEP)
     again = write_batch(tmp_path / "results" / SWEEP, make_runs(3, list(range(6))), max_iter=900)
-    tracking.publish_runs(again, destination, SWEEP)
+    tracking.publish_fits([again], destination, SWEEP)
     connected = records.connect(destination)
     connected.client.delete_experiment(connected.fits)
-    assert tracking.publish_runs(again, destination, SWEEP).skipped == 6
+    assert tracking.publish_fits([again], destination, SWEEP).skipped == 6
     assert_complete(destination)
 
 
@@ -466,8 +535,8 @@ def test_four_cold_writers_at_once(tmp_path: Path) -> None:
     results = tmp_path / "results"
     files = [write_batch(results / SWEEP, make_runs(rank, [0, 1])) for rank in (1, 2, 3, 4)]
     code = (
-        "import sys; from nmfcore.adapters.tracking import track_runs;"
-        "r = track_runs(sys.argv[1], None, None, None, sys.argv[2], 'tiny', sys.argv[3]);"
+        "import sys; from nmfcore.adapters.tracking import track_fits;"
+        "r = track_fits(sys.argv[1:2], None, None, sys.argv[2], 'tiny', sys.argv[3]);"
         "sys.exit(r.pending)"
     )
     writers = [
@@ -491,7 +560,7 @@ def test_a_store_that_is_no_store_is_pending_at_once(tmp_path: Path, batch: Path
     destination.home.mkdir(parents=True)
     (destination.home / "mlflow.db").write_text("no database " * 500)
     started = time.monotonic()
-    report = tracking.publish_runs(batch, destination, SWEEP)
+    report = tracking.publish_fits([batch], destination, SWEEP)
     assert report.pending is not None
     assert "not a database" in report.pending
     assert time.monotonic() - started < 5
@@ -516,7 +585,7 @@ def test_an_older_schema_is_upgraded_after_a_copy(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client_module.MlflowClient, "__init__", once_outdated)
-        report = tracking.publish_runs(batch, destination, SWEEP)
+        report = tracking.publish_fits([batch], destination, SWEEP)
     assert report == PublishReport(published=6)
     assert (destination.home / "mlflow.db.before-upgrade").is_file()
 
@@ -568,12 +637,12 @@ def track(port: int, batch: Path, tmp_path: Path) -> tuple[dict[str, Any], float
     started = time.monotonic()
     uri = f"http://sesame:s3cret@127.0.0.1:{port}"
     marker = tmp_path / "marker.json"
-    tracking.track_runs(batch, None, uri, "mine", tmp_path / "results", SWEEP, marker)
+    tracking.track_fits([batch], uri, "mine", tmp_path / "results", SWEEP, marker)
     return store.read_json(marker), time.monotonic() - started
 
 
 def assert_pending(marker: dict[str, Any], seconds: float) -> None:
-    assert seconds < 20
+    assert seconds < 60  # where MLflow by itself would try for minutes
     assert marker["published"] == 0
     assert "s3cret" not in json.dumps(marker)
     assert "sesame" not in marker["pending"]
@@ -602,7 +671,7 @@ def test_a_server_that_hangs_later_is_pending(
 
 def test_a_dead_database_server_is_pending(tmp_path: Path) -> None:
     uri = f"postgresql://ann:s3cret@127.0.0.1:{closed_port()}/mlflow"
-    report = tracking.initialise_tracking(uri, None, tmp_path, tmp_path / "marker.json")
+    report = tracking.initialise(Destination.of(uri, None, tmp_path))
     assert report.pending is not None
     assert "s3cret" not in report.pending
 
@@ -660,11 +729,105 @@ def test_the_command_names_what_is_pending(
 def test_markers_tell_what_the_store_holds(initialised: Path, tmp_path: Path, batch: Path) -> None:
     marker = tmp_path / "markers/runs.json"
     for _ in range(2):
-        tracking.track_runs(batch, {}, None, tmp_path.name, initialised, SWEEP, marker)
-        assert store.read_json(marker) == {"published": 6, "pending": None}
+        tracking.track_fits([batch], None, tmp_path.name, initialised, SWEEP, marker)
+        place = {"uri": None, "experiment": tmp_path.name}
+        assert store.read_json(marker) == {"published": 6, "pending": None, **place}
     folder = make_sweep(tmp_path / "results")
     tracking.track_sweep(folder, None, tmp_path.name, initialised, marker)
-    assert store.read_json(marker) == {"published": 1, "pending": None}
+    assert store.read_json(marker) == {"published": 1, "pending": None, **place}
+
+
+def test_the_command_publishes_where_the_sweep_was_told_to(
+    tmp_path: Path, initialised: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_sweep(tmp_path / "results")
+    elsewhere = tracking.tracking_uri(None, initialised)
+    tracking.track_sweep(
+        folder, elsewhere, "told", tmp_path / "results", folder.root / "tracking/sweep.json"
+    )
+    assert main(["publish", str(folder.root)]) == 0
+    assert capsys.readouterr().out == "tiny: 12 published, 1 already there\n"
+    assert not (tmp_path / "results/mlflow/mlflow.db").exists()
+
+
+def test_an_address_whose_secret_was_not_kept_must_be_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_sweep(tmp_path / "results")
+    uri = f"http://sesame:s3cret@127.0.0.1:{closed_port()}"
+    marker = folder.root / "tracking/sweep.json"
+    tracking.track_sweep(folder, uri, None, tmp_path / "results", marker)
+    assert "s3cret" not in marker.read_text()
+    assert main(["publish", str(folder.root)]) == 1
+    assert "name the whole address with --uri" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- beside a running sweep
+
+
+def test_batches_are_published_while_the_sweep_runs(
+    destination: Destination, tmp_path: Path
+) -> None:
+    root = tmp_path / "results" / SWEEP
+    looks = iter(range(100))
+    seen: list[int] = []
+
+    def is_wanted() -> bool:
+        """Let a batch finish before the first look, another one before the third."""
+        look = next(looks)
+        seen.append(len(fits_of(destination)) if look else 0)
+        if look in (0, 2):
+            write_batch(root, make_runs(2 + look, [0, 1, 2]))
+        if look == 3:  # not complete: its table is still missing
+            write_batch(root, make_runs(7, [0])).with_suffix(".tsv").unlink()
+        return look < 5
+
+    follow(root, destination, is_wanted, first=0, every=0.01)
+    assert seen == [0, 3, 3, 6, 6, 6]
+    lines = (root / "logs/track/following.log").read_text().splitlines()
+    assert lines == ["3 published, 0 already there"] * 2
+
+
+def test_what_could_not_be_published_is_tried_again(tmp_path: Path, batch: Path) -> None:
+    dead = Destination.of(f"http://127.0.0.1:{closed_port()}", None, tmp_path / "results")
+    looks = iter([True, True, False])
+    follow(tmp_path / "results" / SWEEP, dead, lambda: next(looks), first=0, every=0.01)
+    log = tmp_path / "results" / SWEEP / "logs/track/following.log"
+    assert log.read_text().count("pending: the tracking store") == 2
+
+
+def test_short_sweeps_are_left_alone(destination: Destination, batch: Path) -> None:
+    looks = iter([True, False])
+    follow(batch.parents[2], destination, lambda: next(looks))
+    assert fits_of(destination) == []
+
+
+def test_the_process_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
+    root = tmp_path / "results" / SWEEP
+    code = (
+        "import sys, time; from nmfcore.adapters.tracking.following import start_following;"
+        "follower = start_following(sys.argv[1], True); time.sleep(10);"
+        "print(follower.pid, follower.poll(), flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", code, str(root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sweep:
+        assert sweep.stdout is not None
+        follower, ended = sweep.stdout.readline().split()
+        assert ended == "None", "it ended before the sweep"
+        status = Path(f"/proc/{follower}/status")
+        sweep.kill()
+    deadline = time.monotonic() + 60
+    while status.exists() and "State:\tZ" not in status.read_text():
+        assert time.monotonic() < deadline, "it outlived the sweep"
+        time.sleep(0.1)
+    assert not root.exists(), "nothing was to be written yet"
+
+
+def test_nothing_is_started_without_tracking(tmp_path: Path) -> None:
+    assert start_following(tmp_path, enabled=False, uri=None, experiment=None) is None
+
+
+# ---------------------------------------------------------------- the dashboard
 
 
 def test_the_dashboard_opens_the_right_views(destination: Destination, tmp_path: Path) -> None:

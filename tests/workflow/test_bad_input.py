@@ -17,7 +17,7 @@ def refused(project: Path, config: dict[str, Any], *options: str) -> str:
     done = run_sweep(project, config, *options)
     assert done.returncode != 0, done.stdout
     assert "Traceback" not in done.stdout
-    assert not {"factorize", "validate", "track_store"} & jobs(done).keys()
+    assert not {"factorize", "validate", "track_fits"} & jobs(done).keys()
     return done.stdout
 
 

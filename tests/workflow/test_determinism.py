@@ -23,7 +23,7 @@ def plain_sweep(tmp_path_factory: pytest.TempPathFactory, untracked_config: dict
     project = tmp_path_factory.mktemp("plain")
     done = run_sweep(project, untracked_config, "--cores", "1")
     assert done.returncode == 0, done.stdout
-    assert not {"track_store", "track_runs", "track_sweep"} & jobs(done).keys()
+    assert not {"track_fits", "track_sweep"} & jobs(done).keys()
     return project / "results/small"
 
 
@@ -46,15 +46,14 @@ def test_a_dead_tracking_server_costs_no_result(
     # As if nothing had been published yet.
     done = run_sweep(own_project, {**small_config, "tracking": dead})
     assert done.returncode == 0, done.stdout
-    assert jobs(done) == {"track_store": 1, "track_runs": 4, "track_sweep": 1}
+    assert jobs(done) == {"track_fits": 1, "track_sweep": 1}
     markers = sorted((own_project / "results/small/tracking").glob("*.json"))
-    assert len(markers) == 6
+    assert [marker.name for marker in markers] == ["fits.json", "sweep.json"]
     for marker in markers:
         text = marker.read_text()
         assert "127.0.0.1:9/ cannot be used" in text, marker.name
         assert "s3cret" not in text
-        if marker.name != "store.json":
-            assert "python -m nmfcore.adapters.tracking publish results/small" in text
+        assert "python -m nmfcore.adapters.tracking publish results/small" in text
     assert hashes(own_project / "results/small") == hashes(finished_sweep)
     assert "s3cret" not in (own_project / "results/small/report.html").read_text()
 

@@ -57,7 +57,7 @@ def test_the_files_are_those_that_are_documented(finished_sweep: Path) -> None:
     expected |= {f"prepared/{name}" for name in ("matrix.npz", "matrix.json", "annotations.json")}
     expected |= {f"selection/{name}" for name in ("criteria.tsv", "recommendation.json")}
     expected |= {f"solution/{name}" for name in SOLUTION}
-    expected |= {"tracking/store.json", "tracking/sweep.json"}
+    expected |= {"tracking/fits.json", "tracking/sweep.json"}
     for name in figure_names(RANKS):
         expected |= {f"figures/{name}.svg", f"figures/{name}.png", f"figures/captions/{name}.rst"}
     for rank in RANKS:
@@ -67,7 +67,6 @@ def test_the_files_are_those_that_are_documented(finished_sweep: Path) -> None:
             for name in ("consensus.npz", "summary.json", "cross_validation.json")
         }
         expected |= {f"ranks/rank-{rank}/solution/{name}" for name in SOLUTION}
-        expected.add(f"tracking/rank-{rank}-seeds-0-5.json")
     found = {p.relative_to(finished_sweep).as_posix() for p in finished_sweep.rglob("*")}
     folders = {name for name in found if (finished_sweep / name).is_dir()}
     assert {name for name in found - folders if not name.startswith("logs/")} == expected

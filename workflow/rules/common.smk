@@ -131,14 +131,5 @@ def all_targets():
     """What a finished sweep consists of, file by file, so that a lost one is made anew."""
     targets = [*result_files(), PROVENANCE]
     if config["tracking"]["enabled"]:
-        targets += track_markers() + [f"{RESULTS}/tracking/sweep.json"]
+        targets += [f"{RESULTS}/tracking/{part}.json" for part in ("fits", "sweep")]
     return targets
-
-
-def track_markers():
-    """One marker a published batch."""
-    return [
-        f"{RESULTS}/tracking/rank-{rank}-seeds-{first}-{last}.json"
-        for rank in RANKS
-        for first, last in BATCHES[rank]
-    ]

@@ -1,5 +1,7 @@
 """Figures, the self-contained report, and the captions that `snakemake --report` shows beside them."""
 
+from nmfcore.adapters import captions
+
 
 rule report:
     input:
@@ -9,18 +11,21 @@ rule report:
         matrix_json=f"{RESULTS}/prepared/matrix.json",
         annotations=ANNOTATIONS,
         consensus=expand(f"{RESULTS}/ranks/rank-{{rank}}/consensus.npz", rank=RANKS),
+        summaries=expand(f"{RESULTS}/ranks/rank-{{rank}}/summary.json", rank=RANKS),
+        solutions=[path for rank in RANKS for path in solution_files(rank)],
     output:
         html=report(
             f"{RESULTS}/report.html",
             caption=f"{Path.cwd()}/{caption_file('report')}",
             category="Answer",
+            labels={"page": "report"},
         ),
         figures=[
             report(
                 f"{RESULTS}/figures/{figure}.svg",
                 caption=f"{Path.cwd()}/{caption_file(figure)}",
-                category="Evidence",
-                labels={"figure": figure.replace("_", " ")},
+                category=captions.category(figure),
+                labels=captions.labels(figure),
             )
             for figure in figure_names(RANKS)
         ],

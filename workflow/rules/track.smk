@@ -1,4 +1,9 @@
-"""Publishing to MLflow: a projection of finished result files that no number depends on."""
+"""Publishing to MLflow: a projection of finished result files that no number depends on.
+
+Two jobs, however long the sweep: an import of MLflow costs as much as a small batch of runs. That the fits of a long
+sweep are seen while it runs is the affair of a process beside Snakemake (`start_following`, `onstart` of the
+Snakefile); what it has published, these jobs find published.
+"""
 
 if config["tracking"]["enabled"]:
     TRACKING = {
@@ -7,36 +12,22 @@ if config["tracking"]["enabled"]:
         "results_root": RESULTS_ROOT,
     }
 
-    rule track_store:
+    rule track_fits:
         input:
-            matrix=MATRIX,  # nothing is created for a matrix that cannot be used
+            runs=[path for rank in RANKS for path in run_files(rank)],
         output:
-            marker=f"{RESULTS}/tracking/store.json",
+            marker=f"{RESULTS}/tracking/fits.json",
         log:
-            f"{RESULTS}/logs/track/store.log",
-        params:
-            tracking=TRACKING,
-        script:
-            "../scripts/track_store.py"
-
-    rule track_runs:
-        input:
-            npz=f"{RESULTS}/runs/rank-{{rank}}/seeds-{{first}}-{{last}}.npz",
-            store=f"{RESULTS}/tracking/store.json",
-        output:
-            marker=f"{RESULTS}/tracking/rank-{{rank}}-seeds-{{first}}-{{last}}.json",
-        log:
-            f"{RESULTS}/logs/track/rank-{{rank}}-seeds-{{first}}-{{last}}.log",
+            f"{RESULTS}/logs/track/fits.log",
         params:
             tracking=TRACKING,
             sweep=config["name"],
         script:
-            "../scripts/track_runs.py"
+            "../scripts/track_fits.py"
 
     rule track_sweep:
         input:
-            store=f"{RESULTS}/tracking/store.json",
-            runs=track_markers(),
+            fits=f"{RESULTS}/tracking/fits.json",
             report=f"{RESULTS}/report.html",
         output:
             marker=f"{RESULTS}/tracking/sweep.json",

@@ -33,6 +33,7 @@ from nmfcore.adapters.figures.style import (
 )
 
 _MAP = 112.0  # side of the matrix, mm
+_SILHOUETTES = 7.0  # height of their bars, mm
 _MOST_NAMES = 60
 _LEAST_PIXELS = 200
 _MOST_PIXELS = 500  # a side; more cells than that cannot be told apart on paper
@@ -149,6 +150,7 @@ def consensus_heatmap(
     cophenetic_correlation: float | None = None,
     n_runs: int | None = None,
     annotations: Mapping[str, Sequence[object]] | None = None,
+    silhouettes: NDArray[np.floating] | None = None,
 ) -> Figure:
     """Share of runs that put two samples together, in the order of the tree.
 
@@ -170,6 +172,8 @@ def consensus_heatmap(
         How many runs the shares are of.
     annotations : mapping of str to sequence, optional
         Columns that are known of the samples: categories get a legend, numbers a gradient.
+    silhouettes : (n_samples,) ndarray, optional
+        How much closer each sample is to its own cluster than to the next, −1 to 1; NaN where undefined.
 
     Returns
     -------
@@ -180,12 +184,16 @@ def consensus_heatmap(
     order = _complete(np.asarray(order, dtype=np.intp), n)
     strips = _strips(labels, annotations)
     names = [short(sample, 22) for sample in sample_ids] if n <= _MOST_NAMES else []
-    margin = 5 + 1.3 * max(map(len, (*names, *(short(strip.name, 20) for strip in strips))))
-    top = 23.0 + 4.2 * len(strips)
+    titles = ["silhouette", *(short(strip.name, 20) for strip in strips)]
+    margin = 5 + 1.3 * max(map(len, (*names, *titles)))
+    top = 23.0 + 4.2 * len(strips) + (0 if silhouettes is None else _SILHOUETTES + 1)
     figure = new_figure(3 + _MAP + margin + 30, top + _MAP + 5)
     write(figure, 3, 2.5, _title(rank, cophenetic_correlation), fontweight="bold")
     _draw_tree(place(figure, 3, 8, _MAP, 14), linkage, order)
     _draw_strips(place(figure, 3, 22.6, _MAP, 4.2 * len(strips)), strips, order)
+    if silhouettes is not None:
+        bars = place(figure, 3, top - _SILHOUETTES - 0.8, _MAP, _SILHOUETTES)
+        _draw_silhouettes(bars, silhouettes[order], strips[0].colours[order])
     axes = place(figure, 3, top, _MAP, _MAP)
     image = axes.imshow(
         _pixels(consensus[np.ix_(order, order)]),
@@ -247,6 +255,24 @@ def _draw_strips(axes: Axes, strips: Sequence[_Strip], order: NDArray[np.intp]) 
     axes.set(xlim=(0, n), ylim=(len(strips), 0))
     axes.set_axis_off()
     _number_segments(axes, strips[0], order)
+
+
+def _draw_silhouettes(
+    axes: Axes, widths: NDArray[np.floating], colours: NDArray[np.float64]
+) -> None:
+    """Draw a bar a sample in the colour of its cluster; of many samples the mean of neighbours."""
+    n = len(widths)
+    if n > _MOST_PIXELS:
+        edges = np.linspace(0, n, _MOST_PIXELS + 1).astype(int)[:-1]
+        sizes = np.diff([*edges, n])
+        widths = np.add.reduceat(np.nan_to_num(widths), edges) / sizes
+        colours = colours[edges]
+    x = (np.arange(len(widths)) + 0.5) * n / len(widths)
+    axes.bar(x, np.nan_to_num(widths), width=0.96 * n / len(widths), color=colours, lw=0)
+    axes.axhline(0, color=INK, lw=0.4)
+    axes.set(xlim=(0, n), ylim=(min(0.0, float(np.nanmin(widths, initial=0.0))), 1))
+    axes.set_axis_off()
+    axes.text(1.012 * n, 0.5, "silhouette", va="center", fontsize=6.5)
 
 
 def _number_segments(axes: Axes, strip: _Strip, order: NDArray[np.intp]) -> None:

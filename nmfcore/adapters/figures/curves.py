@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from nmfcore.adapters.figures.style import (
     DOUBLE_COLUMN,
     HELD_OUT,
     MUTED_INK,
+    NULL,
     OKABE_ITO,
     SINGLE_COLUMN,
     legend_above,
@@ -25,9 +27,12 @@ from nmfcore.adapters.figures.style import (
     new_figure,
     place,
     rank_axis,
+    rank_zones,
     styled,
     write,
 )
+
+Null = Mapping[int, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -96,9 +101,13 @@ def _values(criteria: pd.DataFrame, column: str) -> NDArray[np.float64]:
 
 
 def _draw(axes: Axes, criteria: pd.DataFrame, curve: _Curve) -> None:
-    """Draw one curve; where it is undefined, the line has a gap."""
+    """Draw one curve, and its 95 % interval as a band; where it is undefined, the line has a gap."""
     ranks, values = _values(criteria, "rank"), _values(criteria, curve.column)
     axes.plot(ranks, values, label=curve.label, **curve.line)
+    bounds = [f"{curve.column}_{end}" for end in ("low", "high")]
+    if curve.error is None and set(bounds) <= set(criteria):
+        low, high = (_values(criteria, bound) for bound in bounds)
+        axes.fill_between(ranks, low, high, color=curve.line["color"], alpha=0.18, lw=0)
     if curve.error is not None:
         error = _values(criteria, curve.error)
         defined = np.isfinite(values) & np.isfinite(error)
@@ -114,8 +123,26 @@ def _draw(axes: Axes, criteria: pd.DataFrame, curve: _Curve) -> None:
         )
 
 
+def _draw_null(axes: Axes, ranks: NDArray[np.float64], spread: NDArray[np.float64]) -> None:
+    """Draw what permuted copies give: their median, and from the least to the largest as a band."""
+    low, median, high = spread
+    axes.fill_between(ranks, low, high, color=NULL, alpha=0.25, lw=0)
+    axes.plot(ranks, median, color=NULL, marker="x", ms=3, ls="-.", lw=0.9, label="permuted copies")
+
+
+def _null_spread(null_errors: Null, power: int = 1) -> tuple[Any, Any]:
+    """Ranks, and least, median and largest error of the permuted copies, or one minus its square."""
+    ranks = np.array(sorted(null_errors), dtype=float)
+    values = [null_errors[int(rank)] for rank in ranks]
+    if power == 2:
+        values = [1 - errors**2 for errors in values]
+    return ranks, np.array([np.quantile(errors, (0, 0.5, 1)) for errors in values]).T
+
+
 @styled
-def reconstruction_curve(criteria: pd.DataFrame, recommended_rank: int | None = None) -> Figure:
+def reconstruction_curve(
+    criteria: pd.DataFrame, recommended_rank: int | None = None, null_errors: Null | None = None
+) -> Figure:
     """Relative error over the rank: of the fit, of its bound, and of entries that were hidden.
 
     Parameters
@@ -124,6 +151,8 @@ def reconstruction_curve(criteria: pd.DataFrame, recommended_rank: int | None = 
         One line a rank, as in ``selection/criteria.tsv``.
     recommended_rank : int, optional
         Marked by a band.
+    null_errors : mapping of int to (n_permutations,) ndarray, optional
+        By rank: the relative errors of fits of permuted copies.
 
     Returns
     -------
@@ -134,8 +163,11 @@ def reconstruction_curve(criteria: pd.DataFrame, recommended_rank: int | None = 
     for curve in (*_RECONSTRUCTION, _HELD_OUT):
         if criteria[curve.column].notna().any():
             _draw(axes, criteria, curve)
+    if null_errors:
+        _draw_null(axes, *_null_spread(null_errors))
     rank_axis(axes, criteria["rank"])
     mark_rank(axes, recommended_rank)
+    rank_zones(axes, criteria["rank"], "curve")
     _clip_explosion(axes, criteria)
     axes.set_xlabel("rank (number of components)")
     axes.set_ylabel("relative error")
@@ -165,7 +197,9 @@ def _clip_explosion(axes: Axes, criteria: pd.DataFrame) -> None:
 
 
 @styled
-def rank_survey(criteria: pd.DataFrame, recommended_rank: int | None = None) -> Figure:
+def rank_survey(
+    criteria: pd.DataFrame, recommended_rank: int | None = None, null_errors: Null | None = None
+) -> Figure:
     """Every criterion over the rank, a small panel each.
 
     Parameters
@@ -174,11 +208,13 @@ def rank_survey(criteria: pd.DataFrame, recommended_rank: int | None = None) -> 
         One line a rank, as in ``selection/criteria.tsv``; undefined values leave gaps.
     recommended_rank : int, optional
         Marked by a band in each panel.
+    null_errors : mapping of int to (n_permutations,) ndarray, optional
+        By rank: the relative errors of fits of permuted copies, shown beside the explained variance.
 
     Returns
     -------
     Figure
-        Arrows in the titles tell which direction is better.
+        Arrows in the titles tell which direction is better; soft bands are 95 % intervals.
     """
     columns, left, gap, width, height = 4, 10.0, 9.0, 34.5, 31.0
     rows = -(-len(_SURVEY) // columns)
@@ -190,15 +226,22 @@ def rank_survey(criteria: pd.DataFrame, recommended_rank: int | None = None) -> 
         write(figure, x - 7.5, y - 3.6, "abcdefgh"[i], fontweight="bold", fontsize=8)
         axes.set_title(panel.title)
         _draw_panel(axes, criteria, panel)
+        if null_errors and panel.curves[0].column == "explained_variance":
+            _draw_null(axes, *_null_spread(null_errors, power=2))
+            axes.set_ylim(auto=True)
+            axes.autoscale_view()
+            _legend_in_headroom(axes)
         rank_axis(axes, criteria["rank"])
+        rank_zones(axes, criteria["rank"], "abcdefgh"[i])
         mark_rank(axes, recommended_rank)
         if row == rows - 1:
             axes.set_xlabel("rank")
-    if recommended_rank is not None:
-        write(
-            figure, DOUBLE_COLUMN - 2, 4.2 + rows * (height + 12), "band: recommended rank",
-            ha="right", fontsize=6.5, color=MUTED_INK,
-        )  # fmt: skip
+    keys = ["soft bands: 95 % intervals"] if "cophenetic_correlation_low" in criteria else []
+    keys += ["yellow band: recommended rank"] if recommended_rank is not None else []
+    write(
+        figure, DOUBLE_COLUMN - 2, 4.2 + rows * (height + 12), " · ".join(keys),
+        ha="right", fontsize=6.5, color=MUTED_INK,
+    )  # fmt: skip
     return figure
 
 

@@ -11,15 +11,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from nmfcore.adapters import store
 from nmfcore.adapters.figures.components import component_heatmap
 from nmfcore.adapters.figures.consensus_map import consensus_heatmap
 from nmfcore.adapters.figures.curves import rank_survey, reconstruction_curve
 from nmfcore.adapters.figures.runs import error_by_seed, error_histories
+from nmfcore.adapters.figures.stability import Reproducibility, component_stability
 from nmfcore.adapters.figures.style import note, styled
+from nmfcore.adapters.figures.tree import component_tree_figure
 from nmfcore.adapters.store import CONSENSUS_FIGURE, figure_names
-from nmfcore.consensus import consensus_matrix
+from nmfcore.component_tree import component_tree
+from nmfcore.consensus import consensus_matrix, silhouette_widths
 
 
 @styled
@@ -93,11 +97,28 @@ def draw_all(folder: store.SweepFolder, names: Collection[str] | None = None) ->
 
 
 def _reconstruction_curve(folder: store.SweepFolder) -> Figure:
-    return reconstruction_curve(folder.criteria, folder.recommendation["recommended_rank"])
+    recommended = folder.recommendation["recommended_rank"]
+    return reconstruction_curve(folder.criteria, recommended, _null_errors(folder))
 
 
 def _rank_survey(folder: store.SweepFolder) -> Figure:
-    return rank_survey(folder.criteria, folder.recommendation["recommended_rank"])
+    recommended = folder.recommendation["recommended_rank"]
+    return rank_survey(folder.criteria, recommended, _null_errors(folder))
+
+
+def _null_errors(folder: store.SweepFolder) -> dict[int, NDArray[np.float64]]:
+    """Relative errors of the fits of permuted copies, by rank; empty where there are none.
+
+    A permuted copy has the entries of the matrix, so ‖V‖² is the same, and the loss ½‖V − WH‖² gives the error.
+    """
+    criteria = folder.criteria.set_index("rank")
+    errors = {}
+    for rank in folder.ranks:
+        losses = np.array(folder.summary(rank)["null_losses"] or [], dtype=float)
+        rss, error = criteria["rss"][rank], criteria["reconstruction_error"][rank]
+        if len(losses) and np.isfinite(rss) and rss > 0:
+            errors[rank] = np.sqrt(2 * losses / (rss / error**2))
+    return errors
 
 
 def _error_by_seed(folder: store.SweepFolder) -> Figure:
@@ -116,6 +137,35 @@ def _components(folder: store.SweepFolder) -> Figure:
     return component_heatmap(folder.W, folder.H, top)
 
 
+def _component_tree(folder: store.SweepFolder) -> Figure:
+    solved = folder.solutions
+    if not solved:
+        return note("No run converged, so there are no components to follow over the ranks.")
+    parts = {rank: document["components"] for rank, (document, _) in solved.items()}
+    return component_tree_figure(
+        {rank: [part["share"] for part in parts[rank]] for rank in parts},
+        {rank: [part["support"] for part in parts[rank]] for rank in parts},
+        component_tree({rank: arrays["W"] for rank, (_, arrays) in solved.items()}),
+        folder.recommendation["recommended_rank"],
+    )
+
+
+def _component_stability(folder: store.SweepFolder) -> Figure:
+    solved = folder.solutions
+    if not solved:
+        return note("No run converged, so there are no components to judge.")
+    names = ("stability", "support", "replication", "support_interval", "replication_interval")
+    return component_stability(
+        {
+            rank: [
+                Reproducibility(*(part[name] for name in names)) for part in document["components"]
+            ]
+            for rank, (document, _) in solved.items()
+        },
+        folder.recommendation["recommended_rank"],
+    )
+
+
 def _consensus(folder: store.SweepFolder, rank: int) -> Figure:
     line = folder.criteria.set_index("rank").loc[rank]
     arrays = folder.consensus(rank)
@@ -127,18 +177,33 @@ def _consensus(folder: store.SweepFolder, rank: int) -> Figure:
         shown = np.sort(order)
         order = np.searchsorted(shown, order)
         arrays["consensus"] = consensus_matrix(arrays["run_labels"][:, shown])
+    labels = arrays["labels"][shown]
     cophenetic = line["cophenetic_correlation"]
     return consensus_heatmap(
         arrays["consensus"],
         arrays["linkage"],
         order,
-        arrays["labels"][shown],
+        labels,
         folder.matrix.sample_ids[shown],
         rank,
         None if pd.isna(cophenetic) else float(cophenetic),
         len(arrays["run_seeds"]),
         {name: [values[i] for i in shown] for name, values in folder.annotations.items()},
+        _silhouettes(arrays["consensus"], labels),
     )
+
+
+def _silhouettes(
+    consensus: NDArray[np.floating], labels: NDArray[np.integer]
+) -> NDArray[np.float64] | None:
+    """Silhouette of each sample in its cluster; None where there are fewer than two clusters."""
+    assigned = labels >= 0
+    if len(np.unique(labels[assigned])) < 2:
+        return None
+    widths = np.full(len(labels), np.nan)
+    distance = 1 - consensus[np.ix_(assigned, assigned)].astype(float)
+    widths[assigned] = silhouette_widths(distance, labels[assigned].astype(np.intp))
+    return widths
 
 
 _DRAW: dict[str, Callable[[store.SweepFolder], Figure]] = {
@@ -147,4 +212,6 @@ _DRAW: dict[str, Callable[[store.SweepFolder], Figure]] = {
     "error_by_seed": _error_by_seed,
     "error_histories": _error_histories,
     "components": _components,
+    "component_tree": _component_tree,
+    "component_stability": _component_stability,
 }

@@ -45,6 +45,7 @@ ANNOTATION_PALETTES = (TOL_MUTED, TOL_BRIGHT, TOL_VIBRANT)
 BEST = OKABE_ITO[0]
 HELD_OUT = OKABE_ITO[1]
 BOUND = "#767676"
+NULL = OKABE_ITO[3]
 INK = "#222222"
 MUTED_INK = "#595959"
 MISSING = "#D9D9D9"
@@ -161,6 +162,19 @@ def mark_rank(axes: Axes, rank: int | None) -> None:
         axes.axvspan(
             rank - 0.4, rank + 0.4, color=HIGHLIGHT, lw=0, zorder=0, label="recommended rank"
         )
+
+
+def rank_zone(axes: Axes, rank: int, low: float, high: float, name: str) -> None:
+    """Lay something invisible over the place of a rank, by whose id a page finds it: ``rank-<k>-<name>``."""
+    axes.axvspan(low, high, facecolor="none", lw=0, zorder=9, gid=f"rank-{rank}-{name}")
+
+
+def rank_zones(axes: Axes, ranks: ArrayLike, name: str) -> None:
+    """Lay a zone over each rank of an axis of ranks, as wide as there is room between them."""
+    tried = np.asarray(ranks, dtype=float)
+    edges = np.array([tried[0] - 0.6, *(tried[1:] + tried[:-1]) / 2, tried[-1] + 0.6])
+    for rank, low, high in zip(tried, edges[:-1], edges[1:], strict=True):
+        rank_zone(axes, int(rank), low, high, name)
 
 
 def legend_above(axes: Axes) -> None:

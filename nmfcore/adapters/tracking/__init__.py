@@ -10,11 +10,10 @@ from nmfcore.adapters.tracking.places import Destination, redact, tracking_uri
 from nmfcore.adapters.tracking.publishing import (
     PublishReport,
     initialise,
-    initialise_tracking,
+    publish_fits,
     publish_folder,
-    publish_runs,
     publish_sweep,
-    track_runs,
+    track_fits,
     track_sweep,
 )
 
@@ -22,12 +21,11 @@ __all__ = [
     "Destination",
     "PublishReport",
     "initialise",
-    "initialise_tracking",
+    "publish_fits",
     "publish_folder",
-    "publish_runs",
     "publish_sweep",
     "redact",
-    "track_runs",
+    "track_fits",
     "track_sweep",
     "tracking_uri",
 ]

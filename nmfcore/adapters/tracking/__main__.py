@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nmfcore.adapters.store import SweepFolder
 from nmfcore.adapters.tracking.dashboard import serve
+from nmfcore.adapters.tracking.following import run_follower
 from nmfcore.adapters.tracking.places import Destination
-from nmfcore.adapters.tracking.publishing import publish_folder
+from nmfcore.adapters.tracking.publishing import configured_place, publish_folder
 from nmfcore.errors import NmfcoreError, ResultError
 
 
@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     dashboard.add_argument("--experiment", help="prefix of the experiments' names")
     dashboard.set_defaults(run=_dashboard)
 
+    following = commands.add_parser("follow", help="what the workflow starts beside a sweep")
+    following.set_defaults(run=_follow)
+
     options = parser.parse_args(arguments)
     try:
         status: int = options.run(options)
@@ -46,23 +49,19 @@ def _publish(options: argparse.Namespace) -> int:
     root: Path = options.folder.resolve()
     if not root.is_dir():
         raise ResultError(f"{options.folder}: no such folder; name one such as results/leukemia.")
-    configured = _configured(root)
-    destination = Destination.of(
-        options.uri or configured.get("uri"),
-        options.experiment or configured.get("experiment"),
-        root.parent,
-    )
+    uri, experiment = options.uri, options.experiment
+    if uri is None:
+        uri, named = configured_place(root)
+        experiment = experiment or named
+    destination = Destination.of(uri, experiment, root.parent)
     report = publish_folder(root, destination)
     print(f"{root.name}: {report.line}", file=sys.stderr if report.pending else sys.stdout)
     return 1 if report.pending else 0
 
 
-def _configured(root: Path) -> dict[str, str | None]:
-    """`tracking` of the sweep's configuration; empty while the sweep is unfinished."""
-    if not (root / "selection/recommendation.json").is_file():
-        return {}
-    tracking: dict[str, str | None] = SweepFolder(root).settings.get("tracking") or {}
-    return tracking
+def _follow(_options: argparse.Namespace) -> int:
+    run_follower()
+    return 0
 
 
 def _dashboard(options: argparse.Namespace) -> int:

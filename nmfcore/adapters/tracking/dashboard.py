@@ -7,8 +7,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
 from nmfcore.adapters.tracking import views
@@ -24,8 +26,8 @@ from nmfcore.errors import ResultError
 _HOST = "127.0.0.1"
 _PORT = 5000
 _PORTS_TRIED = 20
-_START_S = 60.0
-_LATEST = 10
+_START_S = 180.0  # on a busy machine; it is over at once where the server stops
+_LATEST = 5
 
 
 def serve(destination: Destination, port: int | None = None) -> int:
@@ -96,15 +98,21 @@ def server_environment() -> dict[str, str]:
 
 
 def links(destination: Destination, store: Store, port: int) -> list[str]:
-    """Lines that say where to look: the sweeps, the fits, and the latest decisions."""
+    """Lines that say where to look: the sweeps, the fits, the latest decisions, and what can be compared."""
     home = f"http://{_HOST}:{port}/"
-    sweeps = [("all sweeps", views.sweeps_path(store.sweeps))]
-    fits = [("all fits", views.fits_path(store.fits))]
-    latest = [
-        (_decision(run.data.tags), views.run_path(store.sweeps, run.info.run_id))
-        for run in store.client.search_runs([store.sweeps], "", max_results=_LATEST)
+    latest = list(store.client.search_runs([store.sweeps], "", max_results=_LATEST))
+    rows = [
+        ("all sweeps", views.sweeps_path(store.sweeps)),
+        ("all fits", views.fits_path(store.fits)),
     ]
-    rows = sweeps + fits + latest
+    for run in latest:
+        tags, run_id = run.data.tags, run.info.run_id
+        rows += [
+            (_decision(tags), views.run_path(store.sweeps, run_id)),
+            ("· report", views.run_path(store.sweeps, run_id, "artifacts/report.html")),
+            ("· fits by rank", views.fits_of_sweep_path(store.fits, tags.get("sweep", ""))),
+        ]
+    rows += _comparisons(store, latest)
     width = max(len(title) for title, _ in rows)
     lines = [f"  {title:<{width}}  {home}{path}" for title, path in rows]
     return ["", *lines, "", f"  {destination.uri} · Ctrl-C stops the server", ""]
@@ -112,6 +120,23 @@ def links(destination: Destination, store: Store, port: int) -> list[str]:
 
 def _decision(tags: Mapping[str, str]) -> str:
     return f"{tags.get('sweep')}: rank {tags.get('recommended_rank')} ({tags.get('confidence')})"
+
+
+def _comparisons(store: Store, runs: Sequence[Any]) -> list[tuple[str, str]]:
+    """Links for sweeps of the same file: their curves in one place, their settings side by side."""
+    alike = defaultdict(list)
+    for run in runs:
+        alike[run.data.tags.get("source_sha256")].append(run)
+    rows = []
+    for source, found in alike.items():
+        if source and len(found) > 1:
+            names = ", ".join(sorted(str(run.data.tags.get("sweep")) for run in found))
+            ids = [run.info.run_id for run in found]
+            rows += [
+                (f"compare {names}", views.comparison_path(store.sweeps, source)),
+                ("· settings side by side", views.settings_path(store.sweeps, ids)),
+            ]
+    return rows
 
 
 def free_port(candidates: range | list[int]) -> int:

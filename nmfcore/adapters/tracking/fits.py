@@ -48,9 +48,7 @@ class Fit:
     end: int
 
 
-def read_fits(
-    npz: Path, sweep_name: str, settings: Mapping[str, object] | None = None
-) -> list[Fit]:
+def read_fits(npz: Path, sweep_name: str) -> list[Fit]:
     """Fits of a batch file.
 
     Parameters
@@ -58,16 +56,13 @@ def read_fits(
     npz : path
         `runs/rank-<k>/seeds-<a>-<b>.npz`; seconds come from the table beside it.
     sweep_name : str
-    settings : mapping, optional
-        Parameters to show beside those that the file carries.
     """
     runs, provenance = read_runs([npz])
     seconds = _seconds(npz.with_suffix(".tsv"))
     written = int(npz.stat().st_mtime * 1000)
     place = "/".join(npz.parts[-3:])
     return [
-        _fit(runs, i, provenance, settings or {}, seconds, written, sweep_name, place)
-        for i in range(len(runs))
+        _fit(runs, i, provenance, seconds, written, sweep_name, place) for i in range(len(runs))
     ]
 
 
@@ -75,7 +70,6 @@ def _fit(
     runs: Runs,
     i: int,
     provenance: Json,
-    settings: Mapping[str, object],
     seconds: Mapping[int, float],
     written: int,
     sweep_name: str,
@@ -111,7 +105,6 @@ def _fit(
             "mlflow.source.name": f"{sweep_name}/{place}",
         },
         params={
-            **flattened(settings),
             **flattened(provenance["settings"]),
             "rank": runs.rank,
             "seed": seed,

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nmfcore.adapters.store import SweepFolder, find_run_files, write_json
+from nmfcore.adapters.store import SweepFolder, find_run_files, read_json, write_json
 from nmfcore.adapters.tracking.fits import Fit, read_fits
 from nmfcore.adapters.tracking.places import Destination, TrackingUnavailableError, redact
 from nmfcore.adapters.tracking.records import (
     Store,
     connect,
     ended_run,
+    ensure_tags,
     find,
     log,
     orderly_termination,
     settle,
     shortened,
 )
+from nmfcore.errors import ResultError
 
-# A job that publishes may hold up a sweep for this long; the rest is published later.
+# A store that gets nothing done may hold up a sweep for this long; the rest is published later.
 JOB_BUDGET_S = 120.0
 _LONGEST_REASON = 600
 
@@ -73,6 +75,11 @@ class _Work:
     deadline: float
     done: PublishReport = field(default_factory=PublishReport)
 
+    def extend(self, budget: float | None) -> None:
+        """Give as much time as at the beginning to what comes next: it is only a stuck store that must not hold up."""
+        if budget is not None:
+            self.deadline = time.monotonic() + budget
+
     def count(self, published: int = 0, skipped: int = 0, replaced: int = 0) -> None:
         self.done += PublishReport(published, skipped, replaced)
 
@@ -119,31 +126,30 @@ def initialise(destination: Destination) -> PublishReport:
     return _attempt(destination, JOB_BUDGET_S, lambda _store, _work: None)
 
 
-def publish_runs(
-    npz: str | Path,
+def publish_fits(
+    batches: Sequence[str | Path],
     destination: Destination,
     sweep_name: str,
-    settings: Mapping[str, object] | None = None,
     budget: float | None = JOB_BUDGET_S,
 ) -> PublishReport:
-    """Publish one finished batch, one run for every (rank, seed).
+    """Publish finished batches, one run for every (rank, seed).
 
     Parameters
     ----------
-    npz : path
-        `runs/rank-<k>/seeds-<a>-<b>.npz`, with its table beside it.
+    batches : sequence of path
+        `runs/rank-<k>/seeds-<a>-<b>.npz`, with their tables beside them.
     destination : Destination
     sweep_name : str
-    settings : mapping, optional
-        Parameters to show beside those that the file carries.
     budget : float, optional
-        Seconds after which the rest is left pending. None: no limit.
+        Seconds without a finished batch after which the rest is left pending. None: no limit.
     """
 
     def act(store: Store, work: _Work) -> None:
-        fits = read_fits(Path(npz), sweep_name, settings)
-        if fits:
-            _publish_fits(store, destination, fits, work)
+        for npz in batches:
+            work.extend(budget)
+            fits = read_fits(Path(npz), sweep_name)
+            if fits:
+                _publish_fits(store, destination, fits, work)
 
     return _attempt(destination, budget, act)
 
@@ -197,10 +203,11 @@ def _publish_fits(store: Store, destination: Destination, fits: Sequence[Fit], w
 def _publish_sweep(
     store: Store, destination: Destination, folder: SweepFolder, work: _Work
 ) -> None:
+    from nmfcore.adapters.tracking import views
     from nmfcore.adapters.tracking.models import publish_model
-    from nmfcore.adapters.tracking.sweeps import dataset_input, read_sweep
+    from nmfcore.adapters.tracking.sweeps import dataset_input, note, read_sweep
 
-    record = read_sweep(folder, store.fits)
+    record = read_sweep(folder)
     with destination.locked(f"{record.name}-sweep"):
         client, experiment = store.client, store.sweeps
         place = {"sweep": record.name}
@@ -214,6 +221,11 @@ def _publish_sweep(
             return
         run = ended_run(client, experiment, record.name, record.tags, record.start, record.end)
         with run as run_id:
+            text = note(folder, experiment, run_id, store.fits)
+            client.set_tag(run_id, "mlflow.note.content", text)
+            ensure_tags(client, store.fits, views.sweep_view(record.name))
+            source = record.tags["source_sha256"]
+            ensure_tags(client, experiment, views.comparison_view(source, record.source))
             log(client, run_id, _metrics(record.metrics, record.end), record.params)
             client.log_inputs(run_id, [dataset_input(folder)])
             for path in record.files:
@@ -234,47 +246,32 @@ def _metrics(points: Iterable[tuple[str, float, int]], timestamp: int) -> list[A
 # ---------------------------------------------------------------- for the workflow
 
 
-def initialise_tracking(
-    uri: str | None, experiment: str | None, results_root: str | Path, marker: str | Path
-) -> PublishReport:
-    """Make the store ready for many writers, and write the marker whatever happens.
-
-    Parameters
-    ----------
-    uri, experiment : str or None
-        The configuration's `tracking.uri` and `tracking.experiment`.
-    results_root : path
-        The folder that holds all sweeps.
-    marker : path
-        JSON file to write: `published` (runs that the store holds) and `pending` (null or why).
-    """
-    return _marked(initialise(Destination.of(uri, experiment, results_root)), marker, None)
-
-
-def track_runs(
-    npz: str | Path,
-    settings: Mapping[str, object] | None,
+def track_fits(
+    batches: Sequence[str | Path],
     uri: str | None,
     experiment: str | None,
     results_root: str | Path,
     sweep_name: str,
     marker: str | Path,
 ) -> PublishReport:
-    """Publish one finished batch and write the marker whatever happens.
+    """Publish finished batches and write the marker whatever happens.
 
     Parameters
     ----------
-    npz : path
+    batches : sequence of path
         `runs/rank-<k>/seeds-<a>-<b>.npz`.
-    settings : mapping or None
-        Parameters to show beside those that the file carries.
-    uri, experiment, results_root, marker
-        As for `initialise_tracking`.
+    uri, experiment : str or None
+        The configuration's `tracking.uri` and `tracking.experiment`.
+    results_root : path
+        The folder that holds all sweeps.
     sweep_name : str
+    marker : path
+        JSON file to write: `published` (runs that the store holds), `pending` (null or why), and where: `uri`
+        (without secrets) and `experiment`, null where the configuration says nothing.
     """
     destination = Destination.of(uri, experiment, results_root)
-    report = publish_runs(npz, destination, sweep_name, settings)
-    return _marked(report, marker, later_command(sweep_name, uri, experiment, results_root))
+    report = publish_fits(batches, destination, sweep_name)
+    return _marked(report, marker, sweep_name, uri, experiment, results_root)
 
 
 def track_sweep(
@@ -290,10 +287,10 @@ def track_sweep(
     ----------
     folder : SweepFolder
     uri, experiment, results_root, marker
-        As for `initialise_tracking`.
+        As for `track_fits`.
     """
     report = publish_sweep(folder, Destination.of(uri, experiment, results_root))
-    return _marked(report, marker, later_command(folder.name, uri, experiment, results_root))
+    return _marked(report, marker, folder.name, uri, experiment, results_root)
 
 
 def later_command(
@@ -307,8 +304,47 @@ def later_command(
     return shlex.join(words)
 
 
-def _marked(report: PublishReport, marker: str | Path, later: str | None) -> PublishReport:
-    if report.pending is not None and later is not None:
+def _marked(
+    report: PublishReport,
+    marker: str | Path,
+    sweep_name: str,
+    uri: str | None,
+    experiment: str | None,
+    results_root: str | Path,
+) -> PublishReport:
+    if report.pending is not None:
+        later = later_command(sweep_name, uri, experiment, results_root)
         report = replace(report, pending=f"{report.pending}; publish later with: {later}")
-    write_json(marker, {"published": report.published + report.skipped, "pending": report.pending})
+    write_json(
+        marker,
+        {
+            "published": report.published + report.skipped,
+            "pending": report.pending,
+            "uri": redact(uri) if uri else None,
+            "experiment": experiment,
+        },
+    )
     return report
+
+
+def configured_place(root: Path) -> tuple[str | None, str | None]:
+    """`tracking.uri` and `tracking.experiment` of a sweep, as its last publishing job wrote them.
+
+    Parameters
+    ----------
+    root : path
+        `results/<name>`.
+
+    Raises
+    ------
+    ResultError
+        If the address had a secret, which is kept nowhere.
+    """
+    markers = sorted((root / "tracking").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+    if not markers:
+        return None, None
+    place = read_json(markers[-1])
+    uri: str | None = place.get("uri")
+    if uri is not None and "***" in uri:
+        raise ResultError(f"{uri}: its secret is kept nowhere; name the whole address with --uri.")
+    return uri, place.get("experiment")

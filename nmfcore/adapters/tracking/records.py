@@ -33,9 +33,9 @@ _LOCAL = frozenset({"ext2/ext3", "xfs", "btrfs", "zfs", "tmpfs", "overlayfs"})
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_DISABLE_AGENT_HINT": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
@@ -200,10 +200,19 @@ def _experiment(client: Any, name: str, artifacts: str | None, tags: Mapping[str
         except MlflowException:
             if client.get_experiment_by_name(name).lifecycle_stage == "deleted":
                 raise
+    _add_tags(client, experiment, tags)
+    return str(experiment.experiment_id)
+
+
+def ensure_tags(client: Any, experiment: str, tags: Mapping[str, str]) -> None:
+    """Give an experiment tags that it does not have; what a person made of one stays."""
+    _add_tags(client, client.get_experiment(experiment), tags)
+
+
+def _add_tags(client: Any, experiment: Any, tags: Mapping[str, str]) -> None:
     for key, value in tags.items():
         if key not in experiment.tags:
             client.set_experiment_tag(experiment.experiment_id, key, value)
-    return str(experiment.experiment_id)
 
 
 # ---------------------------------------------------------------- runs

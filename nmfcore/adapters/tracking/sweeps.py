@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from nmfcore.adapters.store import Json, SweepFolder, digest, file_digest
 from nmfcore.adapters.tracking import views
 from nmfcore.adapters.tracking.records import MAX_TAG, flattened, shortened
 
-PROJECTION = 1
+PROJECTION = 2
 
 _ARTIFACTS = (
     "report.html",
@@ -35,6 +35,8 @@ class SweepRecord:
     ----------
     name : str
     tags : dict
+    source : str
+        Name of the input file.
     params : dict
     metrics : list of (name, value, step)
         Criteria with the rank as step; finite values only.
@@ -45,6 +47,7 @@ class SweepRecord:
 
     name: str
     tags: dict[str, str]
+    source: str
     params: dict[str, object]
     metrics: list[tuple[str, float, int]]
     files: list[Path]
@@ -52,14 +55,14 @@ class SweepRecord:
     end: int
 
 
-def read_sweep(folder: SweepFolder, fits_experiment: str) -> SweepRecord:
+def read_sweep(folder: SweepFolder) -> SweepRecord:
     """Everything that is published of a finished sweep, but its dataset."""
     decision = folder.recommendation
     rank = decision["recommended_rank"]
     files = [path for pattern in _ARTIFACTS for path in sorted(folder.root.glob(pattern))]
     digests = {path.relative_to(folder.root).as_posix(): file_digest(path) for path in files}
     end = _milliseconds(folder.root / "selection/recommendation.json")
-    note = description(folder.name, decision, fits_experiment)
+    source = folder.matrix_info["source"]
     return SweepRecord(
         name=folder.name,
         tags={
@@ -68,10 +71,11 @@ def read_sweep(folder: SweepFolder, fits_experiment: str) -> SweepRecord:
             "decision": str(decision["decision"]),
             "confidence": str(decision["confidence"]),
             "input_sha256": str(decision["provenance"]["input_sha256"]),
+            "source_sha256": str(source["sha256"]),
             "key": digest({"sweep": folder.name, "projection": PROJECTION, "files": digests}),
-            "mlflow.note.content": shortened(note, MAX_TAG),
             "mlflow.source.name": f"results/{folder.name}",
         },
+        source=Path(str(source["path"])).name,
         params=flattened(folder.settings),
         metrics=criteria_points(folder.criteria, rank),
         files=files,
@@ -97,11 +101,27 @@ def criteria_points(criteria: pd.DataFrame, rank: int | None) -> list[tuple[str,
     return [point for point in points if np.isfinite(point[1])]
 
 
-def description(sweep: str, decision: Json, fits_experiment: str) -> str:
-    """Markdown that tells the decision, why, what else was close, and where to look."""
+def note(folder: SweepFolder, sweeps_experiment: str, run: str, fits_experiment: str) -> str:
+    """Note of a sweep's run, in Markdown: the decision, why, what else was close, and where to look."""
+    links = {
+        "The report": views.run_path(sweeps_experiment, run, "artifacts/report.html"),
+        "Every criterion as a curve, the step being the rank": views.run_path(
+            sweeps_experiment, run, "model-metrics"
+        ),
+        "Every fit, grouped by rank": views.fits_of_sweep_path(fits_experiment, folder.name),
+        "All sweeps of the same file": views.comparison_path(
+            sweeps_experiment, str(folder.matrix_info["source"]["sha256"])
+        ),
+    }
+    return shortened(description(folder.recommendation, links), MAX_TAG)
+
+
+def description(decision: Json, links: Mapping[str, str]) -> str:
+    """Markdown that tells the decision, where to look, why, and what else was close."""
     # Underlined rather than marked with #: a table of sweeps shows the bare beginning.
     parts = [f"{decision['headline']}\n---"]
     parts.append(f"Decision: **{decision['decision']}** · confidence: **{decision['confidence']}**")
+    parts.append(" · ".join(f"[{title}]({path})" for title, path in links.items()))
     parts.append(_bullets(decision["reasons"]))
     if decision["runners_up"]:
         rows = [
@@ -110,13 +130,6 @@ def description(sweep: str, decision: Json, fits_experiment: str) -> str:
         parts.append("\n".join(["### Runners-up", "", "| rank | reason |", "|---|---|", *rows]))
     if decision["warnings"]:
         parts.append("### Warnings\n\n" + _bullets(decision["warnings"]))
-    parts.append(
-        "### Where to look\n\n"
-        "- **Model metrics**: every criterion as a curve, *Step is the rank*.\n"
-        "- **Artifacts**: `report.html` opens in place; beside it figures and solution.\n"
-        f"- **Every fit** of this sweep: [one run for each rank and seed]"
-        f"({views.fits_of_sweep_path(fits_experiment, sweep)})."
-    )
     return "\n\n".join(part for part in parts if part)
 
 

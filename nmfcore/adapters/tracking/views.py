@@ -6,6 +6,7 @@ that does not understand one still shows every run; only the arrangement is lost
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -95,6 +96,13 @@ _FIT_COLUMNS = [
     "metrics.`kkt_residual`",
     "metrics.`seconds`",
 ]
+_COMPARED_COLUMNS = [
+    "tags.`recommended_rank`",
+    "tags.`confidence`",
+    "params.`factorize.loss`",
+    "params.`prepare`",
+    "attributes.`Dataset`",
+]
 # By seed, so that the page's first hundred runs hold some of every rank.
 _BY_SEED = {"orderByKey": "params.`seed`", "orderByAsc": True}
 
@@ -110,14 +118,29 @@ def fits_path(experiment: str) -> str:
 
 
 def fits_of_sweep_path(experiment: str, sweep: str) -> str:
-    """Address of the fits of one sweep."""
-    order = {"orderByKey": str(_BY_SEED["orderByKey"]), "orderByAsc": "true"}
-    return _runs_path(experiment, {"searchFilter": f"tags.sweep = '{sweep}'", **order})
+    """Address of the fits of one sweep, grouped by rank; `sweep_view` is the view that it opens."""
+    return _runs_path(experiment, {"viewStateShareKey": _sweep_key(sweep)})
 
 
-def run_path(experiment: str, run: str) -> str:
-    """Address of a run's page."""
-    return f"#/experiments/{experiment}/runs/{run}?{urlencode({'workflowType': _MODE})}"
+def comparison_path(experiment: str, source: str) -> str:
+    """Address of the curves of all sweeps of one input file; `comparison_view` is the view that it opens."""
+    return _runs_path(experiment, {"viewStateShareKey": _comparison_key(source)})
+
+
+def settings_path(experiment: str, runs: Sequence[str]) -> str:
+    """Address of the settings and numbers of some runs, side by side."""
+    query = {
+        "runs": json.dumps(list(runs)),
+        "experiments": json.dumps([experiment]),
+        "workflowType": _MODE,
+    }
+    return f"#/compare-runs?{urlencode(query)}"
+
+
+def run_path(experiment: str, run: str, tab: str = "") -> str:
+    """Address of a run's page, or of one of its tabs, such as ``artifacts/report.html``."""
+    place = f"{run}/{tab}" if tab else run
+    return f"#/experiments/{experiment}/runs/{place}?{urlencode({'workflowType': _MODE})}"
 
 
 def _runs_path(experiment: str, more: dict[str, str]) -> str:
@@ -169,6 +192,47 @@ def fits_tags() -> dict[str, str]:
         _VIEW + _RANKS_VIEW: _saved("Grouped by rank", grouped),
         _VIEW + _STARTS_VIEW: _saved("Every start", scattered),
     }
+
+
+def sweep_view(sweep: str) -> dict[str, str]:
+    """View, for the experiment of the fits, of one sweep's, grouped by rank."""
+    state = {
+        "selectedColumns": _FIT_COLUMNS,
+        **_BY_SEED,
+        "searchFilter": f"tags.sweep = '{sweep}'",
+        "groupBy": {
+            "aggregateFunction": "average",
+            "groupByKeys": [{"mode": "param", "groupByData": "rank"}],
+        },
+        **_arranged(_GROUPED),
+    }
+    return {_VIEW + _sweep_key(sweep): _saved(f"{sweep}, by rank", state)}
+
+
+def comparison_view(source: str, name: str) -> dict[str, str]:
+    """View, for the experiment of the sweeps, of those of one input file: other losses, other preparation.
+
+    Parameters
+    ----------
+    source : str
+        SHA-256 of the file.
+    name : str
+        Of the file, for people.
+    """
+    state = {
+        "selectedColumns": _COMPARED_COLUMNS,
+        "searchFilter": f"tags.source_sha256 = '{source}'",
+        **_arranged(_CURVES),
+    }
+    return {_VIEW + _comparison_key(source): _saved(f"Sweeps of {name}", state)}
+
+
+def _sweep_key(sweep: str) -> str:
+    return f"nmfcore-sweep-{hashlib.sha256(sweep.encode()).hexdigest()[:16]}-1"
+
+
+def _comparison_key(source: str) -> str:
+    return f"nmfcore-source-{source[:16]}-1"
 
 
 def _saved(name: str, state: Mapping[str, object]) -> str:

@@ -1,10 +1,9 @@
 from nmfcore.adapters.stages import told
-from nmfcore.adapters.tracking import track_runs
+from nmfcore.adapters.tracking import track_fits
 
 with told(snakemake.log[0]):
-    track_runs(
-        snakemake.input.npz,
-        settings=None,
+    track_fits(
+        list(snakemake.input.runs),
         sweep_name=snakemake.params.sweep,
         marker=snakemake.output.marker,
         **snakemake.params.tracking,
