@@ -163,11 +163,14 @@ def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -
 
     matrix = readers.read_matrix(
         source["path"],
+        format_name=source["format"],
         orientation=source["orientation"],
         missing=source["missing"],
+        absent=source["absent"],
         negative_tolerance=source["negative_tolerance"],
         feature_ids=source["feature_ids"],
         sample_ids=source["sample_ids"],
+        settings={name: source[name] for name in readers.FORMATS if name in source},
     )
     log.info("%s: %s", source["path"], readers.describe(matrix))
     prepared = prepare(matrix)
@@ -198,8 +201,8 @@ def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -
             "n_missing": 0 if kept.observed is None else int((~kept.observed).sum()),
             "source": {
                 "path": source["path"],
-                "sha256": store.file_digest(source["path"]),
-                "format": "".join(Path(source["path"]).suffixes).lstrip("."),
+                "sha256": store.files_digest(source["path"], readers.files_of(source["path"])),
+                "format": readers.format_of(source["path"], source["format"]),
                 "orientation": source["orientation"],
                 "shape": list(matrix.shape),
             },

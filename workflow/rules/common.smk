@@ -12,6 +12,7 @@ if (LIBRARY / "nmfcore").is_dir() and str(LIBRARY) not in sys.path:
 
 from nmfcore.adapters import stages, store
 from nmfcore.adapters.config import load_config
+from nmfcore.adapters.readers.files import files_of
 from nmfcore.adapters.store import figure_names
 from nmfcore.batches import plan_batches
 from nmfcore.errors import ConfigError, InputError
@@ -54,7 +55,7 @@ def refuse_missing_inputs():
         for key in ("path", "feature_ids", "sample_ids", "annotations")
     )
     for path in filter(None, paths):
-        if not Path(path).is_file() and not any(
+        if not Path(path).exists() and not any(
             made.is_producer(path) for made in workflow.rules
         ):
             from nmfcore.adapters.readers.files import find
@@ -63,6 +64,14 @@ def refuse_missing_inputs():
                 find(path)
             except InputError as error:
                 raise WorkflowError(f"input: {error}")
+
+
+def matrix_files():
+    """The file of the matrix; of a folder that no rule makes, its files, so that a change of one is seen."""
+    path = config["input"]["path"]
+    if any(made.is_producer(path) for made in workflow.rules):
+        return [path]
+    return [str(file) for file in files_of(path)] or [path]
 
 
 def planned_batches(rank):
