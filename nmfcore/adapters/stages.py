@@ -43,7 +43,7 @@ CHOSEN_BY_USER = "chosen by the user"
 
 CODE = {
     "prepare": store.code_digest(
-        "adapters/preparation.py", "adapters/readers", "adapters/matrix.py"
+        "adapters/preparation.py", "adapters/steps", "adapters/readers", "adapters/matrix.py"
     ),
     "annotate": store.code_digest("adapters/readers"),
     "factorize": store.code_digest("factorization.py", "solvers"),
@@ -89,7 +89,8 @@ def told(log_file: str) -> Iterator[None]:
 
 def matrix_settings(config: Mapping[str, Any]) -> Json:
     """Return what the prepared matrix depends on beside the files."""
-    return _ordered({key: config["input"][key] for key in config["input"] if key != "annotations"})
+    source = {key: config["input"][key] for key in config["input"] if key != "annotations"}
+    return _ordered({**source, "steps": config["prepare"]})
 
 
 def fit_settings(config: Mapping[str, Any]) -> Json:
@@ -173,12 +174,14 @@ def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -
         settings={name: source[name] for name in readers.FORMATS if name in source},
     )
     log.info("%s: %s", source["path"], readers.describe(matrix))
-    prepared = prepare(matrix)
+    prepared = prepare(matrix, source["steps"])
     kept = prepared.matrix
     names = [*matrix.feature_ids.tolist(), *matrix.sample_ids.tolist()]
     notices = [*matrix.notices, *formula_notices(names)]
     for notice in notices:
         log.info(notice)
+    for step in prepared.steps:
+        log.info("%s: %s", step["name"], step["effect"])
     for warning in prepared.warnings:
         log.warning(warning)
     if annotations and Path(annotations).exists():
@@ -210,7 +213,7 @@ def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -
             "dropped_samples": prepared.dropped_samples,
             "warnings": prepared.warnings,
             "notices": notices,
-            "steps": [],
+            "steps": prepared.steps,
             "provenance": provenance,
         },
     )

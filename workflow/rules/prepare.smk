@@ -14,6 +14,9 @@ rule prepare:
             for path in (config["input"]["feature_ids"], config["input"]["sample_ids"])
             if path
         ],
+        lengths=[
+            local(step["lengths"]) for step in config["prepare"] if "lengths" in step
+        ],
     output:
         npz=MATRIX,
         json=f"{RESULTS}/prepared/matrix.json",
