@@ -1,6 +1,6 @@
 # Set-up and everyday commands. Everything runs in .venv, made from the hashed lock.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format dashboard lock clean
+.PHONY: help setup demo examples test check format dashboard lock clean
 
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -23,13 +23,20 @@ $(READY): requirements.lock pyproject.toml
 		|| { echo "Python 3.11 or newer is needed; name one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(BIN)/python -m nmfcore.warm_up
 	@touch $@
 
 demo: setup ## Run the default sweep (ALL/AML leukaemia) and say where to look.
 	snakemake --cores $(CORES)
+
+examples: setup ## Run every example and renew the figures of its page.
+	@for config in config/examples/*.yaml; do \
+		name=$$(basename $$config .yaml); \
+		snakemake --cores $(CORES) --configfile $$config || exit 1; \
+		cp results/$$name/show/*.png docs/examples/images/$$name.png; \
+	done
 
 test: setup ## Run the tests.
 	python -m pytest

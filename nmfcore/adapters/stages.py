@@ -55,6 +55,12 @@ CODE = {
     "solve_rank": store.code_digest("solution.py", "solvers", "adapters/solving.py"),
     "solve": store.code_digest("component_tree.py", "held_out.py", "adapters/solving.py"),
     "record": store.code_digest("adapters/provenance.py"),
+    "show": store.code_digest(
+        "adapters/showing",
+        "adapters/figures/style.py",
+        "adapters/readers/sound.py",
+        "adapters/readers/mutations.py",
+    ),
     "report": store.code_digest(
         "adapters/captions.py", "adapters/figures", "adapters/report.py", "adapters/templates"
     ),
@@ -119,9 +125,9 @@ def permutation_settings(config: Mapping[str, Any]) -> Json:
 
 
 def sweep_settings(config: Mapping[str, Any]) -> Json:
-    """Return the configuration without what no result depends on: how runs share jobs, where they are published."""
+    """Return the configuration without what no result depends on: how runs share jobs, what is shown or published."""
     fit = {key: value for key, value in config["factorize"].items() if key != "seeds_per_job"}
-    kept = {key: value for key, value in config.items() if key != "tracking"}
+    kept = {key: value for key, value in config.items() if key not in ("tracking", "show")}
     return _ordered({**kept, "factorize": fit})
 
 
