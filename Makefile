@@ -1,6 +1,6 @@
 # Set-up and everyday commands. Everything runs in .venv, made from the hashed lock.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo plan test check format dashboard lock clean
+.PHONY: help setup demo plan examples test check format dashboard lock clean
 
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -23,7 +23,7 @@ $(READY): requirements.lock pyproject.toml
 		|| { echo "Python 3.11 or newer is needed; name one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(BIN)/python -m nmfcore.warm_up
 	@touch $@
@@ -35,6 +35,13 @@ plan: setup ## Say what a sweep will take before it runs (CONFIG=mine.yaml CORES
 	snakemake --quiet all --cores 1 --configfile $(CONFIG) prepare
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
 		python -m nmfcore.adapters.forecast $(CONFIG) --cores $(CORES)
+
+examples: setup ## Run every example and renew the figures of its page.
+	@for config in config/examples/*.yaml; do \
+		name=$$(basename $$config .yaml); \
+		snakemake --cores $(CORES) --configfile $$config || exit 1; \
+		cp results/$$name/show/*.png docs/examples/images/$$name.png; \
+	done
 
 test: setup ## Run the tests.
 	python -m pytest

@@ -14,6 +14,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from nmfcore.adapters.steps import completed
 from nmfcore.errors import ConfigError
 
 Json = dict[str, Any]
@@ -43,6 +44,7 @@ def load_config(config: Mapping[str, Any], schema_file: str | Path) -> Json:
         raise ConfigError(
             "The configuration cannot be used:\n" + "\n".join(f"  {line}" for line in lines)
         )
+    complete["prepare"] = completed(complete["prepare"])
     ranks = complete["ranks"]
     if isinstance(ranks, dict):
         if ranks["min"] > ranks["max"]:

@@ -7,52 +7,21 @@ samples, one line each. Features and samples without a positive value took no pa
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from nmfcore.adapters.anndata_files import add_to_h5ad
+from nmfcore.adapters.solution_tables import SolutionTables
 from nmfcore.adapters.store import Json, SweepFolder, write_bytes
 from nmfcore.errors import InputError, NmfcoreError, ResultError
 
 H5AD = ".h5ad"
-KEY = "nmf"
-"""Name of the solution in `varm`, `obsm` and `uns` of an AnnData object."""
 _NESTED = ("top_features", "top_samples", "comes_from", "becomes")
-
-
-@dataclass(frozen=True)
-class SolutionTables:
-    """A solution as tables.
-
-    Attributes
-    ----------
-    W : DataFrame
-        Features × components.
-    H : DataFrame
-        Samples × components: one line a sample, as in every other table of samples.
-    H_low, H_high : DataFrame
-        Interval of `H` over the runs.
-    components, samples : DataFrame
-        One line each, with what is known of it.
-    """
-
-    W: pd.DataFrame
-    H: pd.DataFrame
-    H_low: pd.DataFrame
-    H_high: pd.DataFrame
-    components: pd.DataFrame
-    samples: pd.DataFrame
-
-    @property
-    def named(self) -> dict[str, pd.DataFrame]:
-        """Tables by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def solution_tables(folder: SweepFolder, rank: int | None = None) -> SolutionTables:
@@ -156,35 +125,19 @@ def _write_h5ad(folder: SweepFolder, tables: SolutionTables, out: Path) -> list[
         raise InputError(
             f"The input was {source.name}, no {H5AD} file to add a solution to; choose tsv or parquet."
         )
-    if find_spec("anndata") is None:
-        raise InputError(
-            "Writing .h5ad needs the package anndata, which is not installed: pip install anndata."
-        )
-    data = import_module("anndata").read_h5ad(source)
-    add_to_anndata(data, tables)
-    out.mkdir(parents=True, exist_ok=True)
+    settings = folder.settings["input"]["h5ad"]
     path = out / source.name
-    data.write_h5ad(path)
+    if path.resolve() == source.resolve():
+        raise InputError(f"{path} is the input itself; name another folder.")
+    out.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.tmp")
+    try:
+        shutil.copyfile(source, unfinished)
+        add_to_h5ad(unfinished, tables, settings["var_names"], settings["obs_names"])
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
     return [path]
-
-
-def add_to_anndata(data: Any, tables: SolutionTables) -> None:
-    """Put a solution into an AnnData object (samples × features): W in `varm`, H in `obsm`, the rest in `obs`, `uns`.
-
-    Parameters
-    ----------
-    data : AnnData
-        Its `var_names` and `obs_names` are the ids of features and samples.
-    tables : SolutionTables
-    """
-    data.varm[KEY] = tables.W.reindex(data.var_names).fillna(0.0).to_numpy()
-    data.obsm[KEY] = tables.H.reindex(data.obs_names).fillna(0.0).to_numpy()
-    samples = tables.samples.reindex(data.obs_names)
-    for name, column in samples.items():
-        data.obs[f"{KEY}_{name}"] = column.to_numpy()
-    data.uns[KEY] = {name: column.to_numpy() for name, column in tables.components.items()} | {
-        "component": tables.components.index.to_numpy()
-    }
 
 
 FORMATS: dict[str, Callable[[SweepFolder, SolutionTables, Path], list[Path]]] = {

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmfcore.adapters.matrix import LabelledMatrix
+from nmfcore.adapters.steps import apply_steps
+from nmfcore.adapters.steps.moments import taken
 from nmfcore.errors import InputError
 
 Json = dict[str, Any]
@@ -22,24 +25,36 @@ class Prepared:
     ----------
     matrix : LabelledMatrix
     dropped_features, dropped_samples : list of dict
-        `id`, `position` (in the file's order) and `reason` of what is left out of the fit.
+        `id`, `position` (in the order after the steps) and `reason` of what is left out of the fit.
     warnings : list of str
+    steps : list of dict
+        What each step did: `name`, `parameters`, `effect`, `n_features`, `n_samples`.
     """
 
     matrix: LabelledMatrix
     dropped_features: list[Json]
     dropped_samples: list[Json]
     warnings: list[str]
+    steps: list[Json]
 
 
-def prepare(matrix: LabelledMatrix) -> Prepared:
-    """Leave out features and samples without a single positive cell; they say nothing, and come back as zeros.
+def prepare(matrix: LabelledMatrix, steps: Sequence[Json] = ()) -> Prepared:
+    """Apply the steps, then leave out features and samples without a single positive cell.
+
+    The latter say nothing, and come back as zeros; what a step left out does not.
+
+    Parameters
+    ----------
+    matrix : LabelledMatrix
+    steps : sequence of dict
+        As `nmfcore.adapters.steps.completed` returns them.
 
     Raises
     ------
     InputError
-        If fewer than two features or samples remain.
+        If fewer than two features or samples remain, or a step cannot be applied.
     """
+    matrix, records = apply_steps(matrix, steps)
     kept: list[NDArray[np.bool_]] = []
     dropped: list[list[Json]] = []
     for axis, ids in ((1, matrix.feature_ids), (0, matrix.sample_ids)):
@@ -58,30 +73,14 @@ def prepare(matrix: LabelledMatrix) -> Prepared:
                 for i in np.flatnonzero(~positive)
             ]
         )
-    reduced = _take(matrix, *kept)
+    reduced = matrix if all(map(np.all, kept)) else taken(matrix, *kept)
     for name, size in zip(("feature", "sample"), reduced.shape, strict=True):
         if size < 2:
             raise InputError(
                 f"Only {size} {name} has a positive value; at least 2 are needed for anything to come apart."
             )
     features, samples = dropped
-    return Prepared(reduced, features, samples, _warnings(reduced, features, samples))
-
-
-def _take(
-    matrix: LabelledMatrix, features: NDArray[np.bool_], samples: NDArray[np.bool_]
-) -> LabelledMatrix:
-    if features.all() and samples.all():
-        return matrix
-    values: Any = matrix.values
-    observed = matrix.observed
-    return replace(
-        matrix,
-        values=values[features][:, samples],
-        feature_ids=matrix.feature_ids[features],
-        sample_ids=matrix.sample_ids[samples],
-        observed=None if observed is None else observed[features][:, samples],
-    )
+    return Prepared(reduced, features, samples, _warnings(reduced, features, samples), records)
 
 
 def _warnings(matrix: LabelledMatrix, features: list[Json], samples: list[Json]) -> list[str]:

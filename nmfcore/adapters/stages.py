@@ -43,7 +43,7 @@ CHOSEN_BY_USER = "chosen by the user"
 
 CODE = {
     "prepare": store.code_digest(
-        "adapters/preparation.py", "adapters/readers", "adapters/matrix.py"
+        "adapters/preparation.py", "adapters/steps", "adapters/readers", "adapters/matrix.py"
     ),
     "annotate": store.code_digest("adapters/readers"),
     "factorize": store.code_digest("factorization.py", "solvers"),
@@ -55,6 +55,12 @@ CODE = {
     "solve_rank": store.code_digest("solution.py", "solvers", "adapters/solving.py"),
     "solve": store.code_digest("component_tree.py", "held_out.py", "adapters/solving.py"),
     "record": store.code_digest("adapters/provenance.py"),
+    "show": store.code_digest(
+        "adapters/showing",
+        "adapters/figures/style.py",
+        "adapters/readers/sound.py",
+        "adapters/readers/mutations.py",
+    ),
     "report": store.code_digest("adapters/captions.py", "adapters/figures", "adapters/report"),
 }
 """Digest of the sources behind each stage: a change of code repeats what depends on it, and nothing else."""
@@ -87,7 +93,8 @@ def told(log_file: str) -> Iterator[None]:
 
 def matrix_settings(config: Mapping[str, Any]) -> Json:
     """Return what the prepared matrix depends on beside the files."""
-    return _ordered({key: config["input"][key] for key in config["input"] if key != "annotations"})
+    source = {key: config["input"][key] for key in config["input"] if key != "annotations"}
+    return _ordered({**source, "steps": config["prepare"]})
 
 
 def fit_settings(config: Mapping[str, Any]) -> Json:
@@ -116,9 +123,9 @@ def permutation_settings(config: Mapping[str, Any]) -> Json:
 
 
 def sweep_settings(config: Mapping[str, Any]) -> Json:
-    """Return the configuration without what no result depends on: how runs share jobs, where they are published."""
+    """Return the configuration without what no result depends on: how runs share jobs, what is shown or published."""
     fit = {key: value for key, value in config["factorize"].items() if key != "seeds_per_job"}
-    kept = {key: value for key, value in config.items() if key != "tracking"}
+    kept = {key: value for key, value in config.items() if key not in ("tracking", "show")}
     return _ordered({**kept, "factorize": fit})
 
 
@@ -161,19 +168,24 @@ def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -
 
     matrix = readers.read_matrix(
         source["path"],
+        format_name=source["format"],
         orientation=source["orientation"],
         missing=source["missing"],
+        absent=source["absent"],
         negative_tolerance=source["negative_tolerance"],
         feature_ids=source["feature_ids"],
         sample_ids=source["sample_ids"],
+        settings={name: source[name] for name in readers.FORMATS if name in source},
     )
     log.info("%s: %s", source["path"], readers.describe(matrix))
-    prepared = prepare(matrix)
+    prepared = prepare(matrix, source["steps"])
     kept = prepared.matrix
     names = [*matrix.feature_ids.tolist(), *matrix.sample_ids.tolist()]
     notices = [*matrix.notices, *formula_notices(names)]
     for notice in notices:
         log.info(notice)
+    for step in prepared.steps:
+        log.info("%s: %s", step["name"], step["effect"])
     for warning in prepared.warnings:
         log.warning(warning)
     if annotations and Path(annotations).exists():
@@ -196,8 +208,8 @@ def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -
             "n_missing": 0 if kept.observed is None else int((~kept.observed).sum()),
             "source": {
                 "path": source["path"],
-                "sha256": store.file_digest(source["path"]),
-                "format": "".join(Path(source["path"]).suffixes).lstrip("."),
+                "sha256": store.files_digest(source["path"], readers.files_of(source["path"])),
+                "format": readers.format_of(source["path"], source["format"]),
                 "orientation": source["orientation"],
                 "shape": list(matrix.shape),
             },
@@ -205,7 +217,7 @@ def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -
             "dropped_samples": prepared.dropped_samples,
             "warnings": prepared.warnings,
             "notices": notices,
-            "steps": [],
+            "steps": prepared.steps,
             "provenance": provenance,
         },
     )

@@ -83,6 +83,21 @@ def matrix_digest(matrix: LabelledMatrix) -> str:
     return sha.hexdigest()
 
 
+def files_digest(root: str | Path, files: Sequence[Path]) -> str:
+    """SHA-256 of the bytes of a file, or of the names and bytes of the files of a folder.
+
+    Parameters
+    ----------
+    root : path
+        The file, or the folder.
+    files : sequence of path
+        The file alone, or files below the folder.
+    """
+    if not Path(root).is_dir():
+        return file_digest(root)
+    return digest([[file.relative_to(root).as_posix(), file_digest(file)] for file in files])
+
+
 def file_digest(path: str | Path) -> str:
     """SHA-256 of a file's bytes."""
     with open(path, "rb") as file:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 from test_stages import Sweep, two_groups
 
 from nmfcore.adapters import exports, store
+from nmfcore.adapters.anndata_files import add_to_h5ad
 from nmfcore.errors import InputError
 
 
@@ -59,20 +60,38 @@ def test_an_unknown_format_is_refused(folder: store.SweepFolder, tmp_path: Path)
         exports.export(folder, tmp_path, "xlsx")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("anndata") is None, reason="needs anndata")
-def test_anndata_is_filled_by_id(folder: store.SweepFolder) -> None:
-    import anndata
-
+def test_a_solution_is_added_to_an_h5ad_file_by_id(
+    folder: store.SweepFolder, tmp_path: Path
+) -> None:
     tables = exports.solution_tables(folder)
-    features, samples = tables.W.index[::-1], tables.H.index[::-1]
-    data = anndata.AnnData(
-        np.zeros((len(samples), len(features))),
-        obs=pd.DataFrame(index=samples),
-        var=pd.DataFrame(index=features),
-    )
-    exports.add_to_anndata(data, tables)
-    np.testing.assert_array_equal(data.varm["nmf"], tables.W.to_numpy()[::-1])
-    np.testing.assert_array_equal(data.obsm["nmf"], tables.H.to_numpy()[::-1])
+    features, samples = tables.W.index[::-1].tolist(), tables.H.index[::-1].tolist()
+    path = tmp_path / "x.h5ad"
+    with h5py.File(path, "w") as file:
+        for table, ids in (("obs", [*samples, "left out"]), ("var", features)):
+            file.create_group(table).attrs.update({"_index": "_index", "column-order": ["known"]})
+            file[table]["_index"], file[table]["known"] = ids, np.arange(len(ids))
+        file["X"] = np.zeros((len(samples) + 1, len(features)))
+    for _ in range(2):  # adding it again replaces it
+        add_to_h5ad(path, tables)
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["varm/nmf"], tables.W.to_numpy()[::-1])
+        np.testing.assert_array_equal(file["obsm/nmf"][:-1], tables.H.to_numpy()[::-1])
+        assert not file["obsm/nmf"][-1].any()
+        assert file["varm/nmf"].attrs["encoding-type"] == "array"
+        columns = list(file["obs"].attrs["column-order"])
+        assert columns == ["known", *(f"nmf_{name}" for name in tables.samples.columns)]
+        assert set(columns) < set(file["obs"])
+        written = [name.decode() for name in file["obs/nmf_component"]]
+        assert written == [*tables.samples.loc[samples, "component"].fillna(""), ""]
+        assert file["obs/nmf_component"].attrs["encoding-type"] == "string-array"
+        assert [n.decode() for n in file["uns/nmf/component"]] == tables.components.index.tolist()
+
+
+def test_a_file_of_old_anndata_is_refused(folder: store.SweepFolder, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5ad", "w") as file:
+        file["obs"] = file["var"] = np.zeros(2, [("index", "S2")])
+    with pytest.raises(InputError, match=r"x\.h5ad was written by AnnData before 0\.7"):
+        add_to_h5ad(tmp_path / "x.h5ad", exports.solution_tables(folder))
 
 
 def test_the_command_line(

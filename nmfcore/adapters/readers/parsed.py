@@ -16,13 +16,20 @@ class Parsed:
     Attributes
     ----------
     values : (n_rows, n_columns) ndarray or sparse matrix
-        NaN where the file has a blank, ``NA`` or ``NaN``.
+        NaN where the file has a blank, ``NA`` or ``NaN``. A sparse matrix that is to say which cells are observed
+        lists each of them once, zeros too.
     row_ids, column_ids : list of str, optional
         Where the file names its rows or columns, whatever they are.
     feature_ids, sample_ids : list of str, optional
         Where the file says itself which ids are which.
     notices : tuple of str
         What the reader assumed or converted.
+    is_oriented : bool
+        Whether the format itself says that rows are features and columns are samples.
+    absent : {'zero', 'missing'}
+        What a cell is that a sparse matrix does not list, where nobody says otherwise.
+    remedy : str
+        What else the file offers, told where its values cannot be used.
     """
 
     values: Block
@@ -31,3 +38,6 @@ class Parsed:
     feature_ids: list[str] | None = None
     sample_ids: list[str] | None = None
     notices: tuple[str, ...] = ()
+    is_oriented: bool = False
+    absent: str = "zero"
+    remedy: str = ""

@@ -58,7 +58,11 @@ def read(path: Path) -> Parsed:
     InputError
         If the table is not rectangular, or a cell is neither a number nor missing.
     """
-    text = read_text(path)
+    return parse(read_text(path))
+
+
+def parse(text: Text) -> Parsed:
+    """Parse the lines of a table. See `read`."""
     if text.lines[0].startswith("%%MatrixMarket"):
         raise InputError(f"{text.name} is a Matrix Market file. Rename it so that it ends in .mtx.")
     grid = read_grid(text, guess_delimiter(text))

@@ -16,6 +16,10 @@ from nmfcore.adapters.readers.wording import counted, few, quoted
 from nmfcore.errors import ConfigError, InputError
 
 MISSING_CHOICES = ("error", "mask")
+ABSENT_CHOICES = ("zero", "missing")
+
+LARGEST_MASK = 50_000_000
+"""Cells of a sparse matrix with missing cells: which are observed is stored and used cell by cell (2 GB of memory)."""
 
 
 def validate(
@@ -25,8 +29,10 @@ def validate(
     *,
     source: str,
     missing: str = "error",
+    absent: str = "zero",
     negative_tolerance: float = 0.0,
     notices: Sequence[str] = (),
+    remedy: str = "",
     min_samples: int = 2,
 ) -> LabelledMatrix:
     """Return values and ids as a matrix that can be factorised, or say why they cannot.
@@ -40,10 +46,14 @@ def validate(
         What messages call the matrix, such as its file name.
     missing : {'error', 'mask'}
         Whether NaN is an error or a missing value (dense only).
+    absent : {'zero', 'missing'}
+        What a cell is that a sparse matrix does not list. Where it is missing, a listed 0 is an observed zero.
     negative_tolerance : float
         Values in [-negative_tolerance, 0) are set to 0, with a notice.
     notices : sequence of str
         What has already been noticed.
+    remedy : str
+        Where other values can be found, told where there are negative ones.
     min_samples : int
         2 for a matrix to factorise, 1 for new samples of components that are known.
 
@@ -56,7 +66,7 @@ def validate(
     InputError
         If the matrix cannot be factorised.
     ConfigError
-        If `missing` or `negative_tolerance` make no sense.
+        If `missing`, `absent` or `negative_tolerance` make no sense.
 
     Examples
     --------
@@ -64,12 +74,14 @@ def validate(
     >>> validate(np.eye(2), ["g1", "g2"], ["s1", "s2"], source="example").shape
     (2, 2)
     """
-    _check_settings(missing, negative_tolerance)
-    axes = _Axes(source, list(feature_ids), list(sample_ids))
+    _check_settings(missing, absent, negative_tolerance)
+    axes = _Axes(source, list(feature_ids), list(sample_ids), remedy)
     axes.check(values.shape, min_samples)
+    listed, absent_notice = _listed(values, axes, absent)
     block, conversion = _floating(values, axes)
     block, missing_notice, observed = _without_missing(block, axes, missing)
     block, negative_notice = _without_negatives(block, axes, negative_tolerance)
+    observed = observed if listed is None else listed
     if not _entries(block).any():
         raise InputError(
             f"{source}: all {counted(block.shape[0], 'feature')} × "
@@ -81,13 +93,17 @@ def validate(
         np.array(axes.feature_ids, dtype=np.str_),
         np.array(axes.sample_ids, dtype=np.str_),
         observed,
-        (*notices, *conversion, *missing_notice, *negative_notice),
+        (*notices, *conversion, *absent_notice, *missing_notice, *negative_notice),
     )
 
 
-def _check_settings(missing: str, negative_tolerance: float) -> None:
-    if missing not in MISSING_CHOICES:
-        raise ConfigError(f"missing is {missing!r}; choose one of {', '.join(MISSING_CHOICES)}.")
+def _check_settings(missing: str, absent: str, negative_tolerance: float) -> None:
+    for name, given, choices in (
+        ("missing", missing, MISSING_CHOICES),
+        ("absent", absent, ABSENT_CHOICES),
+    ):
+        if given not in choices:
+            raise ConfigError(f"{name} is {given!r}; choose one of {', '.join(choices)}.")
     if not 0 <= negative_tolerance < np.inf:
         raise ConfigError(
             f"negative_tolerance is {negative_tolerance}; give a small number that is 0 or more."
@@ -97,10 +113,13 @@ def _check_settings(missing: str, negative_tolerance: float) -> None:
 class _Axes:
     """The names of rows and columns, and how messages use them."""
 
-    def __init__(self, source: str, feature_ids: list[str], sample_ids: list[str]) -> None:
+    def __init__(
+        self, source: str, feature_ids: list[str], sample_ids: list[str], remedy: str = ""
+    ) -> None:
         self.source = source
         self.feature_ids = feature_ids
         self.sample_ids = sample_ids
+        self.remedy = remedy
 
     def check(self, shape: tuple[int, ...], min_samples: int) -> None:
         """Refuse a matrix without two proper axes."""
@@ -257,6 +276,31 @@ def _refuse_inexact(
         )
 
 
+def _listed(
+    values: Block, axes: _Axes, absent: str
+) -> tuple[NDArray[np.bool_] | None, tuple[str, ...]]:
+    """Return which cells a sparse matrix lists, where the others are missing."""
+    if absent == "zero":
+        return None, ()
+    if not sparse.issparse(values):
+        raise ConfigError(
+            f"{axes.source} lists every cell, so `absent: missing` says nothing about it. Leave it out; "
+            "blank, NA and NaN cells are missing where `missing: mask` is set."
+        )
+    size = values.shape[0] * values.shape[1]
+    if size > LARGEST_MASK:
+        raise InputError(
+            f"{axes.source}: {counted(values.shape[0], 'feature')} × {counted(values.shape[1], 'sample')} are "
+            f"{size:,} cells, more than the {LARGEST_MASK:,} for which cells may be missing. Leave out features or "
+            "samples with few entries, or read what is absent as 0 (`absent: zero`)."
+        )
+    listed = np.zeros(values.shape, bool)
+    listed[sparse.coo_array(values).coords] = True
+    count = int(np.count_nonzero(listed))
+    notice = f"{axes.source} lists {counted(count, 'cell')}, a share of {count / size:.2g}; the others are missing."
+    return listed, (notice,)
+
+
 def _without_missing(
     block: Values, axes: _Axes, missing: str
 ) -> tuple[Values, tuple[str, ...], NDArray[np.bool_] | None]:
@@ -276,7 +320,8 @@ def _without_missing(
         raise InputError(
             f"{axes.source}: {counted(count, 'missing value')} (NaN): "
             f"{axes.places(block, absent)}. Missing values are not supported in sparse files, "
-            "where an absent entry means 0: write a dense table with `missing: mask`, or fill them."
+            "where an absent entry means 0: write a dense table with `missing: mask`, or leave them out of the file "
+            "and set `absent: missing` if all that it does not list is missing."
         )
     share = f"{count / entries.size:.2g}"
     if missing == "error":
@@ -303,6 +348,7 @@ def _without_negatives(
         raise InputError(
             f"{axes.source}: {counted(count, 'negative value')} of {entries.size:,}, the lowest is "
             f"{lowest:.6g}: {axes.places(block, negative)}. NMF needs values of 0 or more. {hint}"
+            f"{axes.remedy and ' ' + axes.remedy}"
         )
     notice = (
         f"{axes.source}: {counted(count, 'negative value')} down to {lowest:.6g} set to 0 "

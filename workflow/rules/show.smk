@@ -1,0 +1,23 @@
+"""What the chosen solution means in its field, where the configuration asks for it."""
+
+if config["show"]:
+    REFERENCE = config["show"]["reference"]
+
+    rule show:
+        input:
+            solution=[f"{RESULTS}/solution/{name}" for name in SOLUTION],
+            solutions=[path for rank in RANKS for path in solution_files(rank)],
+            recommendation=RECOMMENDATION,
+            matrix=MATRIX,
+            annotations=ANNOTATIONS,
+            reference=reference_files(),
+        output:
+            folder=directory(SHOWN),
+        log:
+            f"{RESULTS}/logs/show.log",
+        params:
+            show=config["show"],
+            folder=RESULTS,
+            code=stages.CODE["show"],
+        script:
+            "../scripts/show.py"

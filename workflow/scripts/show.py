@@ -1,0 +1,13 @@
+from pathlib import Path
+
+from nmfcore.adapters.showing import show
+from nmfcore.adapters.stages import told
+from nmfcore.adapters.store import SweepFolder
+
+with told(snakemake.log[0]):
+    show(
+        SweepFolder(snakemake.params.folder),
+        Path(snakemake.output.folder),
+        snakemake.params.show["kind"],
+        snakemake.params.show["reference"],
+    )
