@@ -218,7 +218,7 @@ def test_no_secret_and_no_batch_size_gets_into_the_settings_of_results() -> None
     settings = stages.sweep_settings(config)
     assert "s3cret" not in repr(settings)
     assert "seeds_per_job" not in settings["factorize"]
-    assert settings.keys() == config.keys() - {"tracking"}
+    assert settings.keys() == config.keys() - {"tracking", "show"}
 
 
 def test_a_meant_error_ends_with_its_message(
