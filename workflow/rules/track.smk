@@ -15,6 +15,8 @@ if config["tracking"]["enabled"]:
     rule track_fits:
         input:
             runs=[path for rank in RANKS for path in run_files(rank)],
+            # Beside the solution and the report, which leave cores idle, rather than beside the runs.
+            decision=RECOMMENDATION,
         output:
             marker=f"{RESULTS}/tracking/fits.json",
         log:
