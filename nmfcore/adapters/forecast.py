@@ -251,6 +251,8 @@ def forecast(
         "select": 0.0,
         "solve": times.held_out,
         "report": _FIGURE_S * n_figures,
+        "show": _FIGURE_S,
+        "record": 0.0,
         "track_fits": _PUBLISHING_JOB_S + _PUBLISHED_FIT_S * config["seeds"] * len(ranks),
         "track_sweep": _PUBLISHING_JOB_S,
     }
@@ -282,13 +284,15 @@ def _jobs(config: Mapping[str, Any], batches: int) -> dict[str, int]:
         "select": 1,
         "solve": 1,
         "report": 1,
+        "show": int(bool(config["show"])),
+        "record": 1,
         "track_fits": int(config["tracking"]["enabled"]),
         "track_sweep": int(config["tracking"]["enabled"]),
     }
     return {rule: count for rule, count in counts.items() if count}
 
 
-_ONE_AFTER_ANOTHER = ("prepare", "annotate", "select", "solve", "report", "track_sweep")
+_ONE_AFTER_ANOTHER = ("prepare", "annotate", "select", "solve", "report", "record", "track_sweep")
 
 
 def _wall(
