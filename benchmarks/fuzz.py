@@ -242,7 +242,7 @@ PLACES = _places(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
 def configurations(draw: st.DrawFn) -> Any:
     """A sound configuration with some keys set to anything, or misspelt."""
     config = copy.deepcopy(SOUND_CONFIG)
-    for _ in range(draw(st.integers(1, 4))):
+    for _ in range(draw(st.sampled_from([0, 1, 1, 2, 4]))):
         *way, last = draw(st.sampled_from(PLACES))
         target: Any = config
         for key in way:
