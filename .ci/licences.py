@@ -19,11 +19,14 @@ PERMISSIVE = (
 )
 # Linked to or run, not copied.
 COPYLEFT = ("LGPL", "Lesser General Public")
-MIT_TEXT = "Permission is hereby granted, free of charge, to any person obtaining a copy"
+TEXTS = {
+    "MIT": "Permission is hereby granted, free of charge, to any person obtaining a copy",
+    "BSD": "Redistribution and use in source and binary forms, with or without modification, are permitted",
+}
 
 
 def licence(distribution: metadata.Distribution) -> str:
-    """The licence that a package declares: as an expression, by classifier, or in a few words."""
+    """The licence that a package declares as an expression, by classifier or in a few words; else that of its text."""
     information = distribution.metadata
     expression = information.get("License-Expression")
     if expression:
@@ -33,13 +36,21 @@ def licence(distribution: metadata.Distribution) -> str:
     text = (information.get("License") or "").strip().split("\n")[0]
     if named and named != "OSI Approved":
         return named
-    return text[:60] or _by_its_text(distribution)
+    return text[:60] if is_listed(text) else _by_its_text(distribution) or text[:60]
+
+
+def is_listed(words: str) -> bool:
+    """Whether the words name a licence of the list."""
+    return any(word.lower() in words.lower() for word in (*PERMISSIVE, *COPYLEFT))
 
 
 def _by_its_text(distribution: metadata.Distribution) -> str:
-    """What the licence file says of a package whose metadata say nothing."""
-    texts = [f.read_text() for f in distribution.files or [] if f.name.upper().startswith("LICEN")]
-    return "MIT, by its text" if any(MIT_TEXT in " ".join(text.split()) for text in texts) else ""
+    """What the licence file says of a package whose metadata name no licence (some name the holder)."""
+    files = [f.read_text() for f in distribution.files or [] if f.name.upper().startswith("LICEN")]
+    for name, sentence in TEXTS.items():
+        if any(sentence in " ".join(text.split()) for text in files):
+            return f"{name}, by its text"
+    return ""
 
 
 def main() -> int:
@@ -53,7 +64,7 @@ def main() -> int:
             continue  # of another platform
         found = licence(distribution)
         print(f"{name} {distribution.version}\t{found}")
-        if not any(word.lower() in found.lower() for word in (*PERMISSIVE, *COPYLEFT)):
+        if not is_listed(found):
             doubtful.append(name)
     if doubtful:
         print(f"Look at the licence of: {', '.join(doubtful)}.", file=sys.stderr)
