@@ -197,6 +197,18 @@ def pair_products(factor: Any, out: Any) -> None:
 
 
 @compiled
+def add_symmetric_product(triangles: Any, j: int, factor: Any, sign: int, total: Any) -> None:
+    """``total += sign · Σ_i M_ji factor_i`` for symmetric matrices M, one a column, given as lower triangles."""
+    weight = total.dtype.type(sign)
+    for i in range(len(factor)):
+        high, low = max(i, j), min(i, j)
+        entry = triangles[high * (high + 1) // 2 + low]
+        values = factor[i]
+        for c in range(len(total)):
+            total[c] += weight * entry[c] * values[c]
+
+
+@compiled
 def uneven_sweep(
     start: Any, rhs: Any, gram: Any, lacking: Any, damping: float, n_sweeps: int, out: Any
 ) -> None:
@@ -240,18 +252,11 @@ def uneven_sweep(
                 floor = share * gram[j, j]
                 if gram[j, j] <= least:
                     continue
+                t[:] = b[j]
+                add_symmetric_product(g, j, x, -1, t)
+                own = g[j * (j + 3) // 2]
                 for c in range(BLOCK):
-                    t[c] = b[j, c]
-                low = j * (j + 1) // 2
-                for i in range(j):
-                    for c in range(BLOCK):
-                        t[c] -= g[low + i, c] * x[i, c]
-                for i in range(j, rank):
-                    pair = i * (i + 1) // 2 + j
-                    for c in range(BLOCK):
-                        t[c] -= g[pair, c] * x[i, c]
-                for c in range(BLOCK):
-                    v = x[j, c] + t[c] / max(g[low + j, c], floor)
+                    v = x[j, c] + t[c] / max(own[c], floor)
                     x[j, c] = v if v > zero else zero
         for j in range(rank):
             out[j, first:last] = x[j, :width]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nmfcore.solvers.kernels import BLOCK, Batch, compiled, logarithms
+from nmfcore.solvers.kernels import BLOCK, Batch, add_symmetric_product, compiled, logarithms
 
 FLOOR = 1e-10
 """Least value of the fit in a cell, V being at the scale of `nmfcore.problem`."""
@@ -233,7 +233,7 @@ def kl_newton_directions(
             slope = slopes[j]
             for c in range(BLOCK):
                 slope[c] += linear[j] + quadratic[j] * start[j, c] - h[floor + j, c]
-            _add_products(h, j, start, -1, slope)
+            add_symmetric_product(h, j, start, -1, slope)
         for j in range(rank):
             own = h[j * (j + 3) // 2]
             for c in range(BLOCK):
@@ -242,7 +242,7 @@ def kl_newton_directions(
         for _ in range(n_sweeps):
             for j in range(rank):
                 t[:] = slopes[j]
-                _add_products(h, j, y, 1, t)
+                add_symmetric_product(h, j, y, 1, t)
                 own = h[j * (j + 3) // 2]
                 for c in range(BLOCK):
                     y[j, c] = max(y[j, c] - t[c] / max(own[c], least), -start[j, c])
@@ -250,25 +250,13 @@ def kl_newton_directions(
         bend[:] = zero
         for j in range(rank):
             t[:] = zero
-            _add_products(h, j, y, 1, t)
+            add_symmetric_product(h, j, y, 1, t)
             for c in range(BLOCK):
                 bend[c] += t[c] * y[j, c]
                 fall[c] -= slopes[j, c] * y[j, c]
             d[j, first:last] = y[j, :width]
         descent[first:last] = fall[:width]
         curvature[first:last] = bend[:width]
-
-
-@compiled
-def _add_products(triangles: Any, j: int, factor: Any, sign: int, total: Any) -> None:
-    """``total += sign · Σ_i M_ji factor_i`` for symmetric matrices M, one a column, given as lower triangles."""
-    weight = total.dtype.type(sign)
-    for i in range(len(factor)):
-        high, low = max(i, j), min(i, j)
-        entry = triangles[high * (high + 1) // 2 + low]
-        values = factor[i]
-        for c in range(len(total)):
-            total[c] += weight * entry[c] * values[c]
 
 
 @compiled

@@ -22,6 +22,7 @@ from nmfcore.solvers.products import DenseProducts, Products, SparseProducts, co
 Floats = NDArray[np.floating]
 
 COMPLETED_SHARE_MAX = 0.5
+"""Share of cells of less than full weight up to which rough iterations run on a completed matrix."""
 COMPRESSION_GAIN = 4
 """Compress where a product gets this many times cheaper."""
 
@@ -75,8 +76,8 @@ class Solved:
 class Hals:
     """Frobenius: hierarchical alternating least squares; compress, iterate, polish.
 
-    Where V is large in both dimensions, most iterations run on V ≈ Q B; the last ones always run on V, so the answer
-    is a stationary point of the problem itself.
+    Where V is large in both dimensions, most iterations run on V ≈ Q B, and where cells are hidden on a completed
+    matrix; the last ones always run on V and its weights, so the answer is a stationary point of the problem itself.
     """
 
     name = "hals"
@@ -98,24 +99,28 @@ class Hals:
     ) -> Solved:
         """See `Solver`."""
         description = f"hals ({'sparse' if problem.is_sparse else 'dense'}"
-        V, rank = problem.V, W.shape[1]
-        stand_in: Products | None = None
-        if problem.lack is not None and problem.lack.nnz <= COMPLETED_SHARE_MAX * np.prod(
-            problem.shape
-        ):
-            V = complete(V, problem.lack, rank)
-            stand_in, description = _products(V), description + ", completed"
-        width = compression_width(problem, rank)
-        if width:
-            stand_in, description = compress(V, width), f"{description}, compressed to {width}"
         rough, remaining = None, np.full(len(W), max_iter)
-        if stand_in is not None and max_iter:
+        stand_in, words = _stand_in(problem, W.shape[1]) if max_iter else (None, "")
+        if stand_in is not None:
             easier = HalsUpdates(stand_in, None, problem.penalties)
             rough = iterate(easier, W, H, max(max_iter * 3 // 4, 1), tol)
             W, H = rough.W, rough.H
             remaining = np.maximum(max_iter - rough.n_iter, 1)
         fine = iterate(updates, W, H, remaining, tol)
-        return _solved(rough, fine, description + ")")
+        return _solved(rough, fine, f"{description}{words})")
+
+
+def _stand_in(problem: Problem, rank: int) -> tuple[Products | None, str]:
+    """What rough iterations run on in place of V, None where that gains nothing, and words for the record."""
+    V, words = problem.V, ""
+    if problem.lack is not None and problem.lack.nnz <= COMPLETED_SHARE_MAX * np.prod(
+        problem.shape
+    ):
+        V, words = complete(V, problem.lack, rank), ", completed"
+    width = compression_width(problem, rank)
+    if width:
+        return compress(V, width), f"{words}, compressed to {width}"
+    return (_products(V), words) if words else (None, "")
 
 
 def _products(V: Floats | sparse.csr_array) -> DenseProducts | SparseProducts:
