@@ -113,9 +113,9 @@ class Hals:
 def _stand_in(problem: Problem, rank: int) -> tuple[Products | None, str]:
     """What rough iterations run on in place of V, None where that gains nothing, and words for the record."""
     V, words = problem.V, ""
-    if problem.lack is not None and problem.lack.nnz <= COMPLETED_SHARE_MAX * np.prod(
-        problem.shape
-    ):
+    if problem.lack is not None:
+        if problem.lack.nnz > COMPLETED_SHARE_MAX * np.prod(problem.shape):
+            return None, ""
         V, words = complete(V, problem.lack, rank), ", completed"
     width = compression_width(problem, rank)
     if width:

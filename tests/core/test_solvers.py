@@ -4,6 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import optimize, sparse, special
 
+from nmfcore.factorization import factorize
 from nmfcore.problem import pose
 from nmfcore.solvers.alternating import iterate
 from nmfcore.solvers.completion import complete
@@ -257,6 +258,17 @@ class TestCompressionWidth:
         V = random.random((300, 280))
         width = compression_width(pose(V), 3)
         assert 3 < width <= V.size / (COMPRESSION_GAIN * sum(V.shape))
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(0, ", compressed to 26"), (0.1, ", completed, compressed to 26"), (0.6, "")],
+)
+def test_rough_iterations_never_take_hidden_cells_for_zeros(share, said):
+    random = np.random.default_rng(0)
+    V = random.gamma(0.5, size=(600, 500))
+    observed = random.random(V.shape) >= share if share else None
+    assert factorize(V, 3, [0], observed=observed, max_iter=8).solver == f"hals (dense{said})"
 
 
 class TestIterate:
