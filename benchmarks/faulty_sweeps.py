@@ -55,6 +55,20 @@ if os.environ.get("FAULT"):
 """
 
 
+def hashes(sweep: Path, *patterns: str) -> dict[str, str]:
+    """SHA-256 of the result files of `results/<name>/` but for what tells of one execution: logs, seconds, record."""
+    found = {}
+    for path in sorted(p for pattern in patterns or ("**/*",) for p in sweep.glob(pattern)):
+        name = path.relative_to(sweep).as_posix()
+        if path.is_dir() or name.startswith(("logs/", "tracking/", "provenance")):
+            continue
+        content = path.read_bytes()
+        if name.startswith("runs/") and path.suffix == ".tsv":
+            content = re.sub(rb"\t[^\t\n]*$", b"", content, flags=re.MULTILINE)
+        found[name] = hashlib.sha256(content).hexdigest()
+    return found
+
+
 def tiny_config(**changes: Any) -> dict[str, Any]:
     """A sweep of seconds: two ranks, two batches each."""
     config: dict[str, Any] = {
@@ -175,17 +189,8 @@ class Project:
         return self.start(fault).end()
 
     def hashes(self) -> dict[str, str]:
-        """SHA-256 of every result file but for what tells of one execution: logs, seconds, the record."""
-        found = {}
-        for path in sorted(p for p in self.sweep.rglob("*") if p.is_file()):
-            name = path.relative_to(self.sweep).as_posix()
-            if name.startswith(("logs/", "tracking/", "provenance")):
-                continue
-            content = path.read_bytes()
-            if name.startswith("runs/") and path.suffix == ".tsv":
-                content = re.sub(rb"\t[^\t\n]*$", b"", content, flags=re.MULTILINE)
-            found[name] = hashlib.sha256(content).hexdigest()
-        return found
+        """SHA-256 of every result file; see `hashes`."""
+        return hashes(self.sweep)
 
     def remove(self) -> None:
         """Delete the folder."""

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -35,7 +34,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +43,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import svds
 from sklearn.decomposition import NMF
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 
 import nmfcore
+from nmfcore.adapters.environment import NUMERIC, environment, versions
 from nmfcore.divergence import divergences, sum_of_squares
 from nmfcore.factorization import factorize, transform
 from nmfcore.problem import LOSSES
@@ -246,7 +245,7 @@ with threadpool_limits(1):
     print((time.process_time() - cpu) / runs, (time.perf_counter() - wall) / runs)
 normalised = sc.read(model.paths["normalized_counts"]).X
 sparse.save_npz(folder + "/normalised.npz", sparse.csr_matrix(normalised))
-spectra = [np.load(model.paths["iter_spectra"] % (rank, i), allow_pickle=True)["data"]
+spectra = [np.load(model.paths["iter_spectra"] % (rank, i))["data"]
            for i in range(runs)]
 np.save(folder + "/spectra.npy", np.array(spectra, float))
 """
@@ -731,23 +730,15 @@ def _has_r_package(rscript: str, package: str) -> bool:
 
 def machine() -> str:
     """What the figures were taken with."""
-    blas = [info for info in threadpool_info() if info["user_api"] == "blas"]
-    kernels = sorted({f"{i['internal_api']} {i['version']} {i.get('architecture')}" for i in blas})
-    names = ("numpy", "scipy", "numba", "scikit-learn")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    made = environment()
+    programs = versions((*NUMERIC, "scikit-learn"))
     return (
-        f"{date.today()}; {_processor()}; Python {platform.python_version()}, {versions}; "
-        f"BLAS kernels reported by threadpoolctl: {'; '.join(kernels)}; one thread. "
+        f"{date.today()}; {made['cpu']}; Python {made['python']}, "
+        f"{', '.join(f'{name} {found}' for name, found in programs.items())}; "
+        f"BLAS kernels reported by threadpoolctl: {'; '.join(made['blas'])}; one thread. "
         f"Matrix products: {gemm_rate('float32'):.0f} GF/s in float32, {gemm_rate('float64'):.0f} in float64. "
         f"Load of the machine at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores."
     )
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def sections(options: Options) -> dict[str, Callable[[], str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -86,20 +85,6 @@ def jobs(done: subprocess.CompletedProcess[str]) -> Counter[str]:
     """How many jobs of each rule ran, or in a dry run would; without `all`, which does nothing."""
     names = re.findall(r"^(?:local)?rule (\w+):$", done.stdout, re.MULTILINE)
     return Counter(name for name in names if name != "all")
-
-
-def hashes(sweep: Path, *patterns: str) -> dict[str, str]:
-    """SHA-256 of the result files of `results/<name>/` but for what tells of one execution: logs, seconds, record."""
-    found = {}
-    for path in sorted(p for pattern in patterns or ("**/*",) for p in sweep.glob(pattern)):
-        name = path.relative_to(sweep).as_posix()
-        if path.is_dir() or name.startswith(("logs/", "tracking/", "provenance")):
-            continue
-        content = path.read_bytes()
-        if name.startswith("runs/") and path.suffix == ".tsv":
-            content = re.sub(rb"\t[^\t\n]*$", b"", content, flags=re.MULTILINE)
-        found[name] = hashlib.sha256(content).hexdigest()
-    return found
 
 
 @pytest.fixture(scope="session")

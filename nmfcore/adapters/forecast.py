@@ -24,19 +24,16 @@ import yaml
 from nmfcore.adapters import store
 from nmfcore.adapters.config import load_config
 from nmfcore.adapters.matrix import LabelledMatrix
-from nmfcore.adapters.stages import fit_settings, validation_settings
+from nmfcore.adapters.stages import cross_validated, fit, fit_settings, validation_settings
 from nmfcore.batches import plan_batches
 from nmfcore.consensus import MAX_SAMPLES
 from nmfcore.criteria import summarize_rank
-from nmfcore.cross_validation import cross_validate
 from nmfcore.errors import NmfcoreError
-from nmfcore.factorization import factorize
 from nmfcore.held_out import held_out_by_sample
 from nmfcore.reconstruction import svd_errors
 from nmfcore.residuals import best_run_residual_excess
 from nmfcore.runs import Runs
 from nmfcore.solution import stable_solution
-from nmfcore.solvers.penalties import Penalties
 
 SCHEMA = Path(__file__).parents[2] / "workflow/schemas/config.schema.yaml"
 
@@ -130,9 +127,10 @@ def calibrate(V: LabelledMatrix, config: Mapping[str, Any]) -> Calibration:
     n_seeds = min(_SEEDS, config["seeds"])
     times: dict[str, list[float]] = {"fits": [], "validation": [], "summary": [], "solution": []}
     iterations = []
-    _fits(V, ranks[0], 1, config, max_iter=2)  # compiled code is loaded at first use
+    settings = fit_settings(config)
+    fit(V, ranks[0], range(1), {**settings, "max_iter": 2})  # compiled code is loaded at first use
     for rank in ranks:
-        runs, seconds = _timed(partial(_fits, V, rank, n_seeds, config))
+        runs, seconds = _timed(partial(fit, V, rank, range(n_seeds), settings))
         times["fits"].append(seconds * config["seeds"] / n_seeds)
         iterations.append(runs.n_iter.mean())
         times["validation"].append(_validation(V, rank, config))
@@ -154,34 +152,13 @@ def _timed(act: Callable[[], _T]) -> tuple[_T, float]:
     return result, time.process_time() - started
 
 
-def _fits(
-    V: LabelledMatrix, rank: int, n_seeds: int, config: Mapping[str, Any], **changes: Any
-) -> Runs:
-    options = {**fit_settings(config), **changes}
-    options["penalties"] = Penalties(**options["penalties"])
-    return factorize(V.values, rank, range(n_seeds), observed=V.observed, **options)
-
-
 def _validation(V: LabelledMatrix, rank: int, config: Mapping[str, Any]) -> float:
     if not config["validate"]["cross_validation"]:
         return 0.0
     settings = validation_settings(config)
     n_folds = min(_FOLDS, settings["folds"])
-    validate = partial(
-        cross_validate,
-        V.values,
-        rank,
-        n_folds,
-        settings["starts"],
-        settings["fraction"],
-        settings["root_seed"],
-        loss=settings["loss"],
-        max_iter=settings["max_iter"],
-        tol=settings["tol"],
-        dtype=settings["dtype"],
-        observed=V.observed,
-    )
-    seconds = _timed(validate)[1]
+    fewer = {**settings, "folds": n_folds}
+    seconds = _timed(partial(cross_validated, V, rank, fewer))[1]
     return float(seconds * settings["folds"] / n_folds)
 
 

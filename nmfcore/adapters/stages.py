@@ -32,6 +32,7 @@ from nmfcore.held_out import held_out_by_sample
 from nmfcore.permutation import PermutationNull, permutation_null
 from nmfcore.reconstruction import svd_errors
 from nmfcore.residuals import best_run_residual_excess
+from nmfcore.runs import Runs
 from nmfcore.selection import Recommendation, SelectionRule, recommend
 from nmfcore.solution import stable_solution
 from nmfcore.solvers.penalties import Penalties
@@ -266,8 +267,7 @@ def factorize_batch(
             rank,
             *V.shape,
         )
-    options = {**settings, "penalties": Penalties(**settings["penalties"])}
-    runs = factorize(V.values, rank, range(first, last + 1), observed=V.observed, **options)
+    runs = fit(V, rank, range(first, last + 1), settings)
     store.write_runs(npz, tsv, runs, _provenance(sha256, settings, "factorize"))
     log.info(
         "Rank %d: %d of %d runs converged; relative error %.6f (best) to %.6f.",
@@ -279,10 +279,15 @@ def factorize_batch(
     )
 
 
-def validate_rank(matrix: str, rank: int, settings: Json, json: str) -> None:
-    """Cross-validate a rank."""
-    V, sha256 = store.read_matrix(matrix)
-    result = cross_validate(
+def fit(V: LabelledMatrix, rank: int, seeds: Iterable[int], settings: Json) -> Runs:
+    """Runs of a rank under the settings that `fit_settings` returns."""
+    options = {**settings, "penalties": Penalties(**settings["penalties"])}
+    return factorize(V.values, rank, seeds, observed=V.observed, **options)
+
+
+def cross_validated(V: LabelledMatrix, rank: int, settings: Json) -> CrossValidation:
+    """Cross-validation of a rank under the settings that `validation_settings` returns."""
+    return cross_validate(
         V.values,
         rank,
         settings["folds"],
@@ -295,6 +300,12 @@ def validate_rank(matrix: str, rank: int, settings: Json, json: str) -> None:
         dtype=settings["dtype"],
         observed=V.observed,
     )
+
+
+def validate_rank(matrix: str, rank: int, settings: Json, json: str) -> None:
+    """Cross-validate a rank."""
+    V, sha256 = store.read_matrix(matrix)
+    result = cross_validated(V, rank, settings)
     store.write_json(
         json,
         {

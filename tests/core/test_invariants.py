@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from solvers_of_losses import PAIRS
 
 from nmfcore.consensus import run_labels
 from nmfcore.divergence import divergences
@@ -13,16 +14,6 @@ from nmfcore.factorization import factorize, factorize_from
 from nmfcore.problem import parse_loss, pose
 from nmfcore.solvers.registry import choose_solver
 
-PAIRS = [
-    ("frobenius", "hals"),
-    ("frobenius", "mu"),
-    ("kullback-leibler", "cd"),
-    ("kullback-leibler", "mu"),
-    ("itakura-saito", "mu"),
-    ("beta=0.5", "mu"),
-    ("beta=1.5", "mu"),
-    ("beta=3", "mu"),
-]
 EPSILON = np.finfo(float).eps
 few = settings(max_examples=8, deadline=None, derandomize=True)
 every = pytest.mark.parametrize(("loss", "solver"), PAIRS)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from scipy.optimize import minimize
+from solvers_of_losses import PAIRS
 
 from nmfcore.divergence import divergences
 from nmfcore.errors import InputError
@@ -21,16 +22,6 @@ LOSSES = {
     "beta=0.5": 0.5,
     "beta=1.5": 1.5,
 }
-PAIRS = [
-    ("frobenius", "hals"),
-    ("frobenius", "mu"),
-    ("kullback-leibler", "cd"),
-    ("kullback-leibler", "mu"),
-    ("itakura-saito", "mu"),
-    ("beta=0.5", "mu"),
-    ("beta=1.5", "mu"),
-    ("beta=3", "mu"),
-]
 bounded = settings(max_examples=15, deadline=None, derandomize=True)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import REPOSITORY, hashes, jobs, run_sweep
+from conftest import REPOSITORY, jobs, run_sweep
 
 import nmfcore
+from benchmarks.faulty_sweeps import hashes
 from nmfcore.adapters.store import SweepFolder
 
 SCIENCE = ("prepared/matrix.*", "runs/**/*", "ranks/**/*", "selection/*", "solution/*")

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from conftest import hashes, jobs, run_sweep, sweep_command
+from conftest import jobs, run_sweep, sweep_command
+
+from benchmarks.faulty_sweeps import hashes
 
 DECISION = "results/small/selection/recommendation.json"
 ANSWER = "results/small/solution/solution.json"

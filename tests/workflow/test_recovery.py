@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REPOSITORY, hashes, jobs, run_sweep
+from conftest import REPOSITORY, jobs, run_sweep
 
+from benchmarks.faulty_sweeps import hashes
 from nmfcore.adapters import store
 from nmfcore.adapters.config import load_config
 from nmfcore.adapters.recovery import forget_future, outdated_files

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from conftest import hashes, jobs, run_sweep
+from conftest import jobs, run_sweep
+
+from benchmarks.faulty_sweeps import hashes
 
 
 def test_asking_for_more_to_see_repeats_nothing(
