@@ -17,6 +17,12 @@ PANEL = 64
 """Factors that a product with CSR takes at a time."""
 
 compiled: Any = numba.njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+compiled_to_the_bit: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
+"""For loops that store quotients.
+
+Under fast arithmetic, vectors are divided by an approximation and single numbers are not; and a loop goes by single
+numbers where its arrays happen to lie close to each other in memory. Results would depend on that.
+"""
 
 Batch = Any  # (n_runs, rank, length) array of one floating dtype; numba's signatures are untyped
 

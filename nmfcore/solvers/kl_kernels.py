@@ -14,7 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from nmfcore.solvers.kernels import BLOCK, Batch, add_symmetric_product, compiled, logarithms
+from nmfcore.solvers.kernels import (
+    BLOCK,
+    Batch,
+    add_symmetric_product,
+    compiled,
+    compiled_to_the_bit,
+    logarithms,
+)
 
 FLOOR = 1e-10
 """Least value of the fit in a cell, V being at the scale of `nmfcore.problem`."""
@@ -171,7 +178,7 @@ def kl_sweep_sparse(
     return objective
 
 
-@compiled
+@compiled_to_the_bit
 def kl_curvatures(V: Any, fit: Any, out: Any) -> None:
     """``out = V / fit²``, all of one shape and C-contiguous."""
     v, p, q = V.ravel(), fit.ravel(), out.ravel()
@@ -259,7 +266,7 @@ def kl_newton_directions(
         curvature[first:last] = bend[:width]
 
 
-@compiled
+@compiled_to_the_bit
 def kl_largest_falls(V: Any, fit: Any, change: Any, out: Any) -> None:
     """Largest relative fall, −change / fit, of the cells of each column that hold something."""
     zero = fit.dtype.type(0)

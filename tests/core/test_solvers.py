@@ -16,6 +16,7 @@ from nmfcore.solvers.kernels import (
     sampled_product,
     sweep,
 )
+from nmfcore.solvers.kl_kernels import kl_curvatures, kl_largest_falls
 from nmfcore.solvers.kullback_leibler import TILE_COLUMNS, KullbackLeiblerUpdates
 from nmfcore.solvers.lacking import DAMPING, LackingCells
 from nmfcore.solvers.products import (
@@ -423,6 +424,21 @@ class TestKullbackLeiblerHalfSteps:
             H.ravel(), lambda h: self.divergence(weighted, lack, W, h.reshape(H.shape)), 1e-7
         )
         np.testing.assert_allclose(updates.gradients(W, H)[1].ravel(), slopes, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.parametrize("kernel", [kl_curvatures, kl_largest_falls])
+    def test_where_arrays_lie_in_memory_changes_no_bit(self, kernel):
+        # Compiled loops have a path of their own for arrays close to each other.
+        random = np.random.default_rng(0)
+        for length in np.repeat(np.arange(1, 60), 5):
+            values = random.uniform(0.1, 2, (3, length)).astype(np.float32)
+            results = set()
+            for gap in (0, 1, 4, 5000):
+                room = np.zeros((4, length + gap), np.float32)
+                V, fit, change, out = (room[i : i + 1, :length] for i in range(4))
+                V[:], fit[:], change[:] = values[0], values[1], -values[2]
+                kernel(V, fit, *((out,) if kernel is kl_curvatures else (change, out[0])))
+                results.add(out.tobytes())
+            assert len(results) == 1, length
 
     def test_a_newton_step_is_exact_for_one_component(self):
         V = np.random.default_rng(3).gamma(1.0, size=(5, 7))
