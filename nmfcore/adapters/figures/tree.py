@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from nmfcore.adapters.figures.style import (
     BEST,
-    BOUND,
     DOUBLE_COLUMN,
     HELD_OUT,
     INK,
@@ -70,7 +69,7 @@ def component_tree_figure(
     most = max(len(shares[rank]) for rank in ranks)
     height = min(8.5 * most, _TALLEST) + 8
     width = min(DOUBLE_COLUMN, max(SINGLE_COLUMN, 14.0 + 17 * len(ranks)))
-    figure = new_figure(width, 9 + height + 19)
+    figure = new_figure(width, 9 + height + 20)
     axes = place(figure, 4, 8, width - 8, height)
     axes.set(xlim=(-0.6, len(ranks) - 0.4), ylim=(most / 2 + 0.3, -most / 2 - 0.3))
     mark_rank(axes, ranks.index(recommended_rank) if recommended_rank in ranks else None)
@@ -162,12 +161,7 @@ def _legends(figure: Figure, axes: Axes, branches: Sequence[Branch], bottom: flo
         for origin, (colour, dashes, label) in _LINES.items()
         if origin in present
     ]
-    handles.append(
-        Line2D(
-            [], [], ls="", marker="o", mfc="none", mec=BOUND, ms=6, label="area: share of the whole"
-        )
-    )
-    axes.legend(handles=handles, ncols=4, loc="lower left", bbox_to_anchor=(0, 1.01))
+    axes.legend(handles=handles, ncols=3, loc="lower left", bbox_to_anchor=(0, 1.01))
     bar_axes = place(figure, 6, bottom + 11, 34, 2.4)
     bar = figure.colorbar(
         ScalarMappable(Normalize(0, 1), _COLOURS), cax=bar_axes, orientation="horizontal"
@@ -176,3 +170,9 @@ def _legends(figure: Figure, axes: Axes, branches: Sequence[Branch], bottom: flo
     bar.set_ticks((0, 0.5, 1), labels=["0", "0.5", "1"])
     bar_axes.tick_params(length=2, labelsize=6)
     bar_axes.set_xlabel("support: share of the runs that find it", loc="left")
+    says = ["area: share of the whole"]
+    if Origin.NEW in present:
+        says.append("no line from the left: new")
+    bar_axes.text(
+        1.2, 1.7, "\n".join(says), transform=bar_axes.transAxes, va="top", linespacing=1.4
+    )

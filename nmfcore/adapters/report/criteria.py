@@ -32,6 +32,12 @@ CRITERIA = (
         "less than one standard error cannot be told apart by it.",
     ),
     Criterion(
+        "held_out_cost",
+        "— cost of a component",
+        "",
+        "What one more component would add to the held-out error if it found nothing but noise.",
+    ),
+    Criterion(
         "component_stability",
         "Component stability, mean",
         "higher",
@@ -97,12 +103,6 @@ CRITERIA = (
         "Explained variance",
         "",
         "One minus the squared relative error of the best run, not centred.",
-    ),
-    Criterion(
-        "held_out_cost",
-        "— cost of a component",
-        "",
-        "What one more component would add to the held-out error if it found nothing but noise.",
     ),
     Criterion(
         "bi_cross_validation_error",
