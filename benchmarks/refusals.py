@@ -18,10 +18,10 @@ from pathlib import Path
 
 import yaml
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / part) for part in ("", "tests")]
 
-from bad_inputs.corpus import CASES
-from bad_inputs.files import Case
+from bad_inputs.corpus import CASES  # noqa: E402
+from bad_inputs.files import Case  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 

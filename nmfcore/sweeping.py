@@ -31,8 +31,8 @@ class Sweep:
         One a rank; ``pandas.DataFrame(sweep.criteria)`` makes a table of them.
     recommendation : Recommendation
         `.rank` is an int or None, `.reasons` says why.
-    solution : Solution or None
-        At the recommended rank; None without one.
+    solutions : dict of int to Solution
+        Of every rank at which a run converged.
     summaries : dict of int to RankSummary
         Consensus, labels and fold errors of every rank.
     runs : dict of int to Runs
@@ -41,9 +41,15 @@ class Sweep:
 
     criteria: tuple[Criteria, ...]
     recommendation: Recommendation
-    solution: Solution | None
+    solutions: Mapping[int, Solution]
     summaries: Mapping[int, RankSummary]
     runs: Mapping[int, Runs]
+
+    @property
+    def solution(self) -> Solution | None:
+        """Solution at the recommended rank; None without one."""
+        rank = self.recommendation.rank
+        return None if rank is None else self.solutions.get(rank)
 
 
 def sweep(
@@ -65,7 +71,7 @@ def sweep(
     dtype: str = "float32",
     rule: SelectionRule | None = None,
 ) -> Sweep:
-    """Factorise at every rank from many starts, weigh the evidence, recommend a rank and build its solution.
+    """Factorise at every rank from many starts, build every rank's solution, weigh the evidence, recommend a rank.
 
     Parameters
     ----------
@@ -142,7 +148,9 @@ def sweep(
         residual = best_run_residual_excess(values, runs[rank], observed)
         summaries[rank] = summarize_rank(runs[rank], validation, bound, residual_excess=residual)
     criteria = tuple(summary.criteria for summary in summaries.values())
-    recommendation = recommend(criteria, rule)
-    chosen = recommendation.rank
-    solution = None if chosen is None else stable_solution(values, runs[chosen], observed=observed)
-    return Sweep(criteria, recommendation, solution, summaries, runs)
+    solutions = {
+        rank: stable_solution(values, found, observed=observed)
+        for rank, found in runs.items()
+        if found.good.any()
+    }
+    return Sweep(criteria, recommend(criteria, rule), solutions, summaries, runs)

@@ -23,6 +23,8 @@ Floats = NDArray[np.floating]
 
 COMPLETED_SHARE_MAX = 0.5
 """Share of cells of less than full weight up to which rough iterations run on a completed matrix."""
+COMPLETED_TOL = 1e-3
+"""Tolerance of the iterations on a completed matrix, whose minimum is not that of the problem."""
 COMPRESSION_GAIN = 4
 """Compress where a product gets this many times cheaper."""
 
@@ -103,7 +105,8 @@ class Hals:
         stand_in, words = _stand_in(problem, W.shape[1]) if max_iter else (None, "")
         if stand_in is not None:
             easier = HalsUpdates(stand_in, None, problem.penalties)
-            rough = iterate(easier, W, H, max(max_iter * 3 // 4, 1), tol)
+            rough_tol = tol if problem.lack is None else max(tol, COMPLETED_TOL)
+            rough = iterate(easier, W, H, max(max_iter * 3 // 4, 1), rough_tol)
             W, H = rough.W, rough.H
             remaining = np.maximum(max_iter - rough.n_iter, 1)
         fine = iterate(updates, W, H, remaining, tol)

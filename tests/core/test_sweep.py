@@ -130,8 +130,17 @@ class TestWhatIsReturned:
             criteria = summarize_rank(runs, validation, bound, residual_excess=residual).criteria
             assert criteria == SWEEP.criteria[rank - 1]
         assert recommend(SWEEP.criteria) == SWEEP.recommendation
-        solution = stable_solution(V, SWEEP.runs[3])
-        np.testing.assert_array_equal(solution.W, SWEEP.solution.W)
+        assert list(SWEEP.solutions) == [1, 2, 3, 4]
+        for rank, found in SWEEP.solutions.items():
+            np.testing.assert_array_equal(stable_solution(V, SWEEP.runs[rank]).W, found.W)
+        assert SWEEP.solution is SWEEP.solutions[3]
+
+    def test_a_reader_who_disagrees_finds_a_solution_where_none_is_recommended(self):
+        noise = np.random.default_rng(0).random((40, 30))
+        found = sweep(noise, ranks=[1, 2], seeds=3, n_folds=3, n_starts=1)
+        assert found.recommendation.rank is None
+        assert found.solution is None
+        assert found.solutions[2].H.shape == (2, 30)
 
     def test_the_bound_is_the_truncated_svd_and_no_run_is_below_it(self):
         squares = np.linalg.svd(V.astype(float), compute_uv=False) ** 2
