@@ -126,6 +126,8 @@ _CLEAR_RISE = 0.5
 _CLEAR_RISE_STANDARD_ERRORS = 2.0
 _CLEAR_RESIDUAL = 1.1
 _CLEAR_STABILITY = (0.9, 0.6)
+_MANY = 1000
+"""Standard errors beyond which their number says nothing more."""
 _MARGINAL = (0.5, 0.9)
 """A rank that would not suffice with the thresholds times these (standard errors, gain) ties with the best."""
 
@@ -185,12 +187,13 @@ class _Case:
     def best(self) -> int:
         return self.held_out.best
 
+    def suffices(self, rank: int) -> bool:
+        return self.held_out.suffices(rank, self.rule.max_standard_errors, self.rule.min_gain)
+
     @property
     def sufficient(self) -> list[int]:
         """Ranks up to the best that suffice."""
-        limits = self.rule.max_standard_errors, self.rule.min_gain
-        ranks = (r for r in self.held_out.ranks if r <= self.best)
-        return [r for r in ranks if self.held_out.suffices(r, *limits)]
+        return [r for r in self.held_out.ranks if r <= self.best and self.suffices(r)]
 
     def is_in_question(self, rank: int) -> bool:
         """Whether a rank is up to the best, or cannot be told from it."""
@@ -199,7 +202,8 @@ class _Case:
         return rank <= self.best or shortfall.in_standard_errors <= limit
 
     def is_marginal(self, rank: int) -> bool:
-        return not self.held_out.suffices(
+        """Whether a rank suffices, but only just."""
+        return self.suffices(rank) and not self.held_out.suffices(
             rank, _MARGINAL[0] * self.rule.max_standard_errors, _MARGINAL[1] * self.rule.min_gain
         )
 
@@ -437,6 +441,8 @@ def _headline_reason(case: _Case, rank: int) -> str:
         return (
             f"the {smallest} rank that predicts hidden cells as well as the best (rank {case.best})"
         )
+    if not case.suffices(rank):
+        return f"the smallest stable rank, though rank {case.best} predicts hidden cells better"
     return f"more components, up to rank {case.best}, predict hidden cells only a little better"
 
 
@@ -465,23 +471,35 @@ def _course(held_out: HeldOut, best: int) -> str:
 
 def _change(held_out: HeldOut, before: int, after: int) -> str:
     old = held_out.error(before)
-    change = (held_out.error(after) - old) / old if old > 0 else 0.0
-    return f"{change:+.1%}".replace("-", "−").replace("%", " %")
+    percent = 100 * (held_out.error(after) - old) / old if old > 0 else 0.0
+    return "±0.0 %" if abs(percent) < 0.05 else f"{_number(percent, 1, '+')} %"
 
 
 def _figure(held_out: HeldOut, rank: int) -> str:
     return f"{held_out.error(rank):.4f} at rank {rank}"
 
 
+def _number(value: float, digits: int, sign: str = "-") -> str:
+    """A number as it is printed: with a minus sign, and none where it rounds to zero."""
+    return f"{value:{sign}z.{digits}f}".replace("-", "−")
+
+
+def _in_standard_errors(comparison: Comparison) -> str:
+    n = abs(comparison.in_standard_errors)
+    # Folds that differ all alike leave next to nothing to divide by.
+    return f"{n:.1f} standard errors" if n <= _MANY else f"over {_MANY} standard errors"
+
+
 def _shortfall(comparison: Comparison) -> str:
-    """How a comparison with a better rank is to be read."""
-    errors, costs = comparison.in_standard_errors, comparison.in_costs
+    """How a comparison with another rank is to be read."""
     if abs(comparison.excess) <= EXACT:
         return "no difference"
-    text = f"{comparison.excess:.4f} more, {errors:.1f} standard errors"
-    if comparison.cost > 0:
+    more = "more" if comparison.excess > 0 else "less"
+    text = f"{abs(comparison.excess):.4f} {more}, {_in_standard_errors(comparison)}"
+    if comparison.excess > 0 and comparison.cost > 0:
         text += (
-            f" and {costs:.1f} times what the components between would cost if they found nothing"
+            f" and {comparison.in_costs:.1f} times what the components between would cost if they "
+            "found nothing"
         )
     return text
 
@@ -505,14 +523,22 @@ def _why_not_more(case: _Case, rank: int) -> list[str]:
     if shortfall.in_standard_errors <= case.rule.max_standard_errors:
         return [
             f"Rank {best} has the least error, but the folds cannot tell it from rank {rank} "
-            f"({shortfall.in_standard_errors:.1f} standard errors)."
+            f"({_in_standard_errors(shortfall)})."
         ]
     n = best - rank
+    text = (
+        f"Rank {best} predicts better, by {shortfall.excess:.4f} ({_in_standard_errors(shortfall)})"
+    )
     parts = "its further component gains" if n == 1 else f"each of its {n} further components gains"
+    if not case.suffices(rank):
+        return [f"{text}, but rank {rank} is the smallest that is stable."]
+    if round(shortfall.in_costs, 1) == 1:
+        gain = "about what"
+    else:
+        only = "only " if shortfall.in_costs < 1 else ""
+        gain = f"{only}{shortfall.in_costs:.1f} times what"
     return [
-        f"Rank {best} predicts better, by {shortfall.excess:.4f} ({shortfall.in_standard_errors:.1f} standard errors), "
-        f"but {parts} only {shortfall.in_costs:.1f} times what it would cost if it found nothing: real perhaps, "
-        "but slight."
+        f"{text}, but {parts} {gain} it would cost if it found nothing: real perhaps, but slight."
     ]
 
 
@@ -533,8 +559,8 @@ def _stability_words(criteria: Criteria) -> str:
     if criteria.component_stability is None or criteria.component_stability_min is None:
         return "component stability undefined"
     text = (
-        f"component silhouettes {criteria.component_stability:.2f} on average, "
-        f"{criteria.component_stability_min:.2f} for the weakest"
+        f"component silhouettes {_number(criteria.component_stability, 2)} on average, "
+        f"{_number(criteria.component_stability_min, 2)} for the weakest"
     )
     if criteria.best_run_reproduced is not None and criteria.best_run_reproduced < 1:
         text += f", best solution found again by {criteria.best_run_reproduced:.0%} of the runs"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from nmfcore.adapters import store
 from nmfcore.adapters.model import pack_model
 from nmfcore.adapters.tracking import Destination
 from nmfcore.adapters.tracking.models import CHOSEN, RECOMMENDED, publish_model
+from nmfcore.adapters.tracking.patience import Patience
 from nmfcore.adapters.tracking.records import connect, ended_run
 
 PREDICT = """
@@ -55,7 +57,7 @@ def register(folder: store.SweepFolder, destination: Destination) -> bool:
     """Publish the model of a sweep under a run of its own; whether that made a version."""
     tracking = connect(destination)
     with ended_run(tracking.client, tracking.sweeps, folder.name, {}, 0, 1) as run_id:
-        return publish_model(tracking.client, folder, run_id)
+        return publish_model(tracking.client, folder, run_id, Patience(math.inf))
 
 
 def predict(

@@ -29,6 +29,7 @@ from nmfcore.adapters.tracking.__main__ import main
 from nmfcore.adapters.tracking.dashboard import links, server_command
 from nmfcore.adapters.tracking.fits import error_history
 from nmfcore.adapters.tracking.following import follow, start_following
+from nmfcore.adapters.tracking.patience import OutOfTime, Patience
 from nmfcore.runs import Runs
 
 SWEEP = "tiny"
@@ -284,11 +285,85 @@ def test_a_history_is_thin_and_keeps_both_ends(n_iter: int) -> None:
     assert curve[0][1] == pytest.approx(0.3)
 
 
-def test_a_slow_store_leaves_the_rest_pending(destination: Destination, batch: Path) -> None:
-    report = tracking.publish_fits([batch], destination, SWEEP, budget=0.0)
+def test_a_slow_store_leaves_the_rest_pending(
+    destination: Destination, batch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def log(*arguments: Any) -> None:
+        time.sleep(1.5)  # of 0.6 s that a fit may take
+        records.log(*arguments)
+
+    with monkeypatch.context() as slow:
+        slow.setattr(publishing, "log", log)
+        report = tracking.publish_fits([batch], destination, SWEEP, budget=0.5)
     assert report.pending is not None
     assert "too slow" in report.pending
+    assert report.published < 4
+    assert tracking.publish_fits([batch], destination, SWEEP).pending is None
+    assert_complete(destination)
+
+
+def test_a_request_that_hangs_is_broken_off(
+    destination: Destination, batch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_at(monkeypatch, 2, lambda: time.sleep(300))
+    started = time.monotonic()
+    report = tracking.publish_fits([batch], destination, SWEEP, budget=2.0)
+    assert time.monotonic() - started < 15
+    assert report.pending is not None
+    assert report.published == 2
+    assert {run.info.status for run in fits_of(destination)} == {"FINISHED", "FAILED"}
+    assert tracking.publish_fits([batch], destination, SWEEP).published == 4
+    assert_complete(destination)
+
+
+def test_what_a_store_gets_done_puts_off_the_end(
+    destination: Destination, batch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience = Patience(0.2)
+    patience.allow(10)
+    time.sleep(0.5)
+    patience.check()
+    allowed: list[int] = []
+    monkeypatch.setattr(Patience, "allow", lambda _, n_requests: allowed.append(n_requests))
     assert tracking.publish_fits([batch], destination, SWEEP).published == 6
+    assert allowed == [1, 3, 3, 3, 3, 3, 3]
+
+
+def test_neither_what_hangs_nor_what_closes_it_outlasts_the_patience() -> None:
+    started, reached = time.monotonic(), []
+
+    def hang() -> None:
+        try:
+            time.sleep(300)
+        except Exception:  # as MLflow does with what goes wrong
+            reached.append("taken for a failed request")
+        finally:
+            reached.append("closing")
+            time.sleep(300)
+            reached.append("closed")
+
+    patience = Patience(0.5)
+    with pytest.raises(OutOfTime), patience.enforced():
+        hang()
+    assert reached == ["closing"]
+    assert 2 < time.monotonic() - started < 10
+
+
+def test_own_work_costs_no_patience() -> None:
+    patience = Patience(0.6)
+    with patience.enforced():
+        with patience.paused():
+            time.sleep(1.5)
+        patience.check()
+    with pytest.raises(OutOfTime):
+        Patience(-1).check()
+
+
+def test_patience_changes_no_signal_for_good() -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+    with Patience(60).enforced():
+        assert signal.getsignal(signal.SIGUSR1) != before
+    assert signal.getsignal(signal.SIGUSR1) == before
 
 
 # ---------------------------------------------------------------- sweeps
@@ -642,7 +717,7 @@ def track(port: int, batch: Path, tmp_path: Path) -> tuple[dict[str, Any], float
 
 
 def assert_pending(marker: dict[str, Any], seconds: float) -> None:
-    assert seconds < 60  # where MLflow by itself would try for minutes
+    assert seconds < 20  # where MLflow by itself would try for minutes
     assert marker["published"] == 0
     assert "s3cret" not in json.dumps(marker)
     assert "sesame" not in marker["pending"]
@@ -661,9 +736,18 @@ def test_a_hung_server_is_pending(hung_server: int, batch: Path, tmp_path: Path)
 
 
 def test_a_server_that_hangs_later_is_pending(
+    half_dead_server: int, batch: Path, tmp_path: Path
+) -> None:
+    marker, seconds = track(half_dead_server, batch, tmp_path)
+    assert_pending(marker, seconds)
+    assert "is too slow, or hangs" in marker["pending"]
+
+
+def test_a_request_that_times_out_is_pending(
     half_dead_server: int, batch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     marker, seconds = track(half_dead_server, batch, tmp_path)
     assert_pending(marker, seconds)
     assert "does not answer in time" in marker["pending"]
@@ -699,6 +783,23 @@ def test_the_default_store_is_absolute(tmp_path: Path, monkeypatch: pytest.Monke
 )
 def test_redaction(text: str, uri: str, expected: str) -> None:
     assert tracking.redact(text, uri) == expected
+
+
+def test_a_hidden_address_is_found_again_here_and_in_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NMFCORE_TRACKING_URI", "")
+    assert tracking.hide(None) is None
+    assert tracking.hide("http://host:5000") == "http://host:5000"
+    whole = "http://ann:s3cret@host:5000/?token=abc"
+    shown = tracking.hide(whole)
+    assert shown == "http://***@host:5000/?token=***"
+    assert tracking.hide(shown) == shown
+    assert Destination.of(shown, None, tmp_path).uri == whole
+    assert Destination.of("http://host:5000", None, tmp_path).uri == "http://host:5000"
+    code = "import sys; from nmfcore.adapters.tracking import tracking_uri as t; print(t(sys.argv[1], None))"
+    job = subprocess.run([sys.executable, "-c", code, shown], stdout=subprocess.PIPE, text=True)
+    assert job.stdout.strip() == whole
 
 
 def test_the_command_publishes_a_whole_folder(

@@ -172,6 +172,11 @@ class TestLabels:
         np.testing.assert_array_equal(run_labels(W * sizes, H), expected)
         np.testing.assert_array_equal(run_labels(W, H * np.minimum(sizes, 1e200)), expected)
 
+    def test_tiny_factors_are_labelled_like_others(self):
+        rng = np.random.default_rng(5)
+        W, H = rng.random((4, 6, 3)), rng.random((4, 3, 9))
+        np.testing.assert_array_equal(run_labels(1e-200 * W, 1e-200 * H), run_labels(W, H))
+
     def test_a_tie_is_met_exactly(self):
         W = np.eye(2)[None]
         H = np.array([[[1.0, 1.0], [0.5, np.nextafter(0.5, 0)]]])
@@ -414,6 +419,19 @@ class TestTree:
         with pytest.raises(ValueError, match="symmetric and without NaN"):
             consensus_tree(C, 2)
 
+    def test_all_samples_are_assigned_unless_said_otherwise(self):
+        tree = consensus_tree(tie_free_consensus(np.random.default_rng(0), 6), 2)
+        assert tree.assigned.dtype == bool
+        assert tree.assigned.all()
+
+    @pytest.mark.parametrize("n_samples", [40, 300])
+    def test_equal_samples_stand_side_by_side_in_their_own_order(self, n_samples):
+        labels = np.random.default_rng(n_samples).integers(0, 3, n_samples)
+        order = consensus_tree(consensus_matrix(np.vstack([labels] * 2)), 3).order
+        groups = [list(group) for _, group in itertools.groupby(order, key=lambda i: labels[i])]
+        assert len(groups) == 3
+        assert all(group == sorted(group) for group in groups)
+
     def test_the_input_is_left_alone(self):
         C = tie_free_consensus(np.random.default_rng(0), 6)
         C.flags.writeable = False
@@ -456,6 +474,28 @@ class TestCophenetic:
         C = np.full((5, 5), value)
         np.fill_diagonal(C, 1.0)
         assert cophenetic_correlation(C) is None
+
+    @pytest.mark.parametrize("kind", [np.int8, np.int32, np.uint8, np.float32])
+    def test_weights_of_any_kind_neither_overflow_nor_round(self, kind):
+        C = tie_free_consensus(np.random.default_rng(7), 6)
+        labels = np.array([0, 0, 1, 1, 2, 2])
+        weights = np.array([100, 90, 120, 3, 60, 127])
+        for criterion in (
+            cophenetic_correlation,
+            dispersion,
+            lambda C, weights: pac(C, weights=weights),
+            lambda C, weights: consensus_silhouette(C, labels, weights),
+        ):
+            expected = criterion(C, weights.astype(float))
+            assert criterion(C, weights.astype(kind)) == pytest.approx(expected, rel=1e-12)
+
+    def test_a_perfect_hierarchy_is_never_above_one(self):
+        rng = np.random.default_rng(11)
+        for _ in range(300):
+            heights = cophenet(linkage(rng.random((7, 2)), "average"))
+            C = 1 - squareform(heights / heights.max())
+            value = cophenetic_correlation(C, rng.integers(1, 9, 7))
+            assert 1 - 1e-9 < value <= 1
 
     def test_fewer_than_three_samples_is_undefined(self):
         assert cophenetic_correlation(np.array([[1.0, 0.5], [0.5, 1.0]])) is None
@@ -517,6 +557,10 @@ class TestPac:
         assert pac(C) == 0.0
         assert pac(C, low=0.09, high=0.91) == 1.0
 
+    def test_the_cut_points_may_be_the_ends(self):
+        C = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 0.4], [1.0, 0.4, 1.0]])
+        assert pac(C, low=0.0, high=1.0) == pytest.approx(1 / 3)
+
     def test_one_sample_is_undefined(self):
         assert pac(np.ones((1, 1))) is None
 
@@ -573,6 +617,8 @@ class TestSilhouette:
         constant = np.full((4, 4), 0.4)
         np.fill_diagonal(constant, 1.0)
         assert consensus_silhouette(constant, np.array([0, 0, 1, 1])) is None
+        # Rows that stand for two samples each, all of them always together.
+        assert consensus_silhouette(np.ones((2, 2)), np.array([0, 1]), np.array([2, 2])) is None
 
 
 CRITERIA = ("cophenetic_correlation", "dispersion", "pac", "consensus_silhouette")
@@ -635,6 +681,10 @@ class TestSummary:
         assert agreement.mean() > 0.999
         again = summarize_consensus(labels, 4, max_samples=300, seed=1)
         np.testing.assert_array_equal(again.sampled, summary.sampled)
+        drawn = [
+            summarize_consensus(labels, 4, max_samples=300, **s).sampled for s in ({}, {"seed": 0})
+        ]
+        np.testing.assert_array_equal(*drawn)
         other = summarize_consensus(labels, 4, max_samples=300, seed=2)
         assert (other.sampled != summary.sampled).any()
 

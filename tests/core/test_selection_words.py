@@ -4,6 +4,7 @@
 ``python tests/core/test_selection_words.py``.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -54,6 +55,46 @@ def scenarios():
         "tie by cost": (curve([0.8, 0.5, 0.3, 0.2905, 0.31], **costly), None),
         "tie by folds": (curve([0.8, 0.5, 0.303, 0.3, 0.4], wobble=0.006), None),
         "smaller is not clearly worse": (curve([0.8, 0.5, 0.313, 0.3, 0.32], **costly), None),
+        "gains of all but what they cost": (
+            curve([0.8, 0.5, 0.3, 0.2904, 0.2808, 0.31], **costly),
+            None,
+        ),
+        "gains that other thresholds call slight": (
+            curve([0.8, 0.5, 0.3, 0.282, 0.31], **costly),
+            SelectionRule(min_gain=3.0),
+        ),
+        "the smallest stable rank is not as good as the best": (
+            [
+                of_rank(1, 0.8),
+                of_rank(2, 0.31, wobble=0.1, **unstable),
+                of_rank(3, 0.33),
+                of_rank(4, 0.3),
+                of_rank(5, 0.4),
+            ],
+            None,
+        ),
+        "a larger stable rank takes the place of a better one": (
+            changed(
+                changed(curve([0.8, 0.5, 0.3, 0.3], wobble=0.01), 3, 0.3, wobble=0.01, **unstable),
+                4,
+                0.304,
+                wobble=0.012,
+            ),
+            None,
+        ),
+        "the rank below is a little better but unstable": (
+            [
+                of_rank(1, 0.8),
+                of_rank(2, 0.3, wobble=0.02, **unstable),
+                of_rank(3, 0.306, wobble=0.02),
+                of_rank(4, 0.4),
+            ],
+            None,
+        ),
+        "silhouettes that round to zero": (
+            curve([0.8, 0.5, 0.3, 0.33], stability=0.004, weakest=-0.004),
+            None,
+        ),
         "no tie with an unstable best": (
             changed(curve([0.8, 0.5, 0.3, 0.2905, 0.31], **costly), 4, 0.2905, **unstable),
             None,
@@ -219,6 +260,11 @@ def whole_text():
 
 def test_every_kind_of_answer_reads_as_approved():
     assert whole_text().split("\n# ") == APPROVED.read_text(encoding="utf-8").split("\n# ")
+
+
+def test_numbers_are_finite_and_signs_mean_something():
+    odd = re.findall(r"\binf\b|\bnan\b|(?<!\w)-[\d.]+|[+−]0\.0+(?!\d)|only 1\.0", whole_text())
+    assert not odd
 
 
 def test_nothing_to_choose_from_is_refused():

@@ -36,9 +36,9 @@ RUNS = factorize(V, 4, range(16))
 SOLUTION: Solution
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True)
 def _the_solution_of_most_tests():
-    """Made when tests run, not when they are imported: a change of the code must show (benchmarks/mutation.py)."""
+    """Made for each test, not once for all: a change of the code must show in each (benchmarks/mutation.py)."""
     global SOLUTION
     SOLUTION = stable_solution(V, RUNS)
 

@@ -44,8 +44,8 @@ def test_a_dead_tracking_server_costs_no_result(
     own_project: Path, small_config: dict[str, Any], finished_sweep: Path
 ) -> None:
     dead = {"uri": "http://ann:s3cret@127.0.0.1:9/", "experiment": None}
-    # As if nothing had been published yet.
-    done = run_sweep(own_project, {**small_config, "tracking": dead})
+    # As if nothing had been published yet; and as if a kill had left the scripts of jobs behind.
+    done = run_sweep(own_project, {**small_config, "tracking": dead}, "--skip-script-cleanup")
     assert done.returncode == 0, done.stdout
     assert jobs(done) == {"track_fits": 1, "track_sweep": 1}
     markers = sorted((own_project / "results/small/tracking").glob("*.json"))
@@ -57,6 +57,10 @@ def test_a_dead_tracking_server_costs_no_result(
         assert "python -m nmfcore.adapters.tracking publish results/small" in text
     assert hashes(own_project / "results/small") == hashes(finished_sweep)
     assert "s3cret" not in (own_project / "results/small/report.html").read_text()
+    kept = [path for path in (own_project / ".snakemake").rglob("*") if path.is_file()]
+    assert [path for path in kept if path.parent.name == "scripts"]
+    assert [path for path in kept if path.parent.name == "metadata"]
+    assert not [path for path in kept if b"s3cret" in path.read_bytes()]
 
 
 def test_another_project_imports_the_workflow(

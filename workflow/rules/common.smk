@@ -25,6 +25,12 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error))
 
+if config["tracking"]["uri"]:
+    from nmfcore.adapters.tracking import hide
+
+    # What Snakemake keeps of jobs in .snakemake, and what it says of them, comes from here.
+    config["tracking"]["uri"] = hide(config["tracking"]["uri"])
+
 RESULTS_ROOT = "results"
 EXAMPLE_FILES = {
     f"resources/{example}/{file}"

@@ -6,7 +6,7 @@ with the command that publishes it later. MLflow is imported inside functions, b
 of the library.
 """
 
-from nmfcore.adapters.tracking.places import Destination, redact, tracking_uri
+from nmfcore.adapters.tracking.places import Destination, hide, redact, tracking_uri
 from nmfcore.adapters.tracking.publishing import (
     PublishReport,
     initialise,
@@ -20,6 +20,7 @@ from nmfcore.adapters.tracking.publishing import (
 __all__ = [
     "Destination",
     "PublishReport",
+    "hide",
     "initialise",
     "publish_fits",
     "publish_folder",

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nmfcore
 from nmfcore.adapters.store import RunFile, find_run_files
+from nmfcore.adapters.tracking.patience import SERVER_S
 from nmfcore.adapters.tracking.places import Destination
 from nmfcore.adapters.tracking.publishing import publish_fits
 
@@ -89,7 +90,8 @@ def follow(
         for stamp in published & new.keys():
             del new[stamp]
         if new:
-            report = publish_fits([file.npz for file in new.values()], destination, root.name)
+            batches = [file.npz for file in new.values()]
+            report = publish_fits(batches, destination, root.name, budget=max(every, SERVER_S))
             _write(root / "logs/track/following.log", report.line)
             if report.pending is None:
                 published |= new.keys()

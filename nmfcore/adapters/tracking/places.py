@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import http.client
+import os
 import re
 import socket
 import sqlite3
@@ -32,6 +33,10 @@ _SECRET_VALUE = re.compile(
 )
 
 
+# Inherited by the jobs of a sweep.
+_HIDDEN = "NMFCORE_TRACKING_URI"
+
+
 class TrackingUnavailableError(Exception):
     """Nothing can be published now; the message says why, without secrets."""
 
@@ -42,7 +47,8 @@ def tracking_uri(uri: str | None, results: Path) -> str:
     Parameters
     ----------
     uri : str or None
-        What the configuration says. None: the embedded SQLite store of the results folder.
+        What the configuration says, or what `hide` made of it. None: the embedded SQLite store of the results
+        folder.
     results : path
         The folder that holds all sweeps.
 
@@ -53,6 +59,9 @@ def tracking_uri(uri: str | None, results: Path) -> str:
     """
     if uri is None:
         return f"{_SQLITE}{results.resolve() / 'mlflow/mlflow.db'}"
+    hidden = os.environ.get(_HIDDEN, "")
+    if uri == redact(hidden):
+        uri = hidden
     path = sqlite_path(uri)
     if path is None:
         return uri
@@ -85,6 +94,18 @@ def redact(text: str, uri: str = "") -> str:
     for secret in {password, unquote(password)} - {""}:
         text = text.replace(secret, "***")
     return _SECRET_VALUE.sub(r"\1***", _USER_INFO.sub("***@", text))
+
+
+def hide(uri: str | None) -> str | None:
+    """Keep an address in the environment, and return it without its secrets.
+
+    Snakemake notes the parameters of its jobs on disk, and shows them where they changed; it may note only this.
+    `tracking_uri` finds the whole address again, in this process and in those that it starts.
+    """
+    if uri is None or redact(uri) == uri:
+        return uri
+    os.environ[_HIDDEN] = uri
+    return redact(uri)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import shlex
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from nmfcore.adapters.store import SweepFolder, find_run_files, read_json, write_json
 from nmfcore.adapters.tracking.fits import Fit, read_fits
+from nmfcore.adapters.tracking.patience import FILE_S, SERVER_S, OutOfTime, Patience
 from nmfcore.adapters.tracking.places import Destination, TrackingUnavailableError, redact
 from nmfcore.adapters.tracking.records import (
     Store,
@@ -18,6 +19,7 @@ from nmfcore.adapters.tracking.records import (
     ended_run,
     ensure_tags,
     find,
+    load_client,
     log,
     orderly_termination,
     settle,
@@ -25,8 +27,8 @@ from nmfcore.adapters.tracking.records import (
 )
 from nmfcore.errors import ResultError
 
-# A store that gets nothing done may hold up a sweep for this long; the rest is published later.
-JOB_BUDGET_S = 120.0
+# Requests that it takes to find what a store holds, and to publish a fit.
+_FIND, _FIT = 1, 3
 _LONGEST_REASON = 600
 
 
@@ -70,35 +72,31 @@ class PublishReport:
 
 @dataclass
 class _Work:
-    """Publishing under way: what was done so far, and until when there is time."""
+    """Publishing under way: what was done so far, and how long it may still take."""
 
-    deadline: float
+    patience: Patience
     done: PublishReport = field(default_factory=PublishReport)
-
-    def extend(self, budget: float | None) -> None:
-        """Give as much time as at the beginning to what comes next: it is only a stuck store that must not hold up."""
-        if budget is not None:
-            self.deadline = time.monotonic() + budget
 
     def count(self, published: int = 0, skipped: int = 0, replaced: int = 0) -> None:
         self.done += PublishReport(published, skipped, replaced)
-
-    def check_time(self) -> None:
-        if time.monotonic() > self.deadline:
-            raise TrackingUnavailableError(
-                "the tracking store is too slow to publish all of it now"
-            )
 
 
 def _attempt(
     destination: Destination, budget: float | None, act: Callable[[Store, _Work], None]
 ) -> PublishReport:
     """Publish as far as possible: whatever goes wrong is a reason to try later, never an error."""
-    work = _Work(float("inf") if budget is None else time.monotonic() + budget)
+    if budget is None:
+        budget = SERVER_S if destination.is_server else FILE_S
+    work = _Work(Patience(budget))
     try:
-        with orderly_termination():
+        with orderly_termination(), work.patience.enforced():
             destination.check()
+            with work.patience.paused():
+                load_client()
             act(connect(destination), work)
+    except OutOfTime:
+        where = redact(destination.uri)
+        return replace(work.done, pending=f"the tracking store {where} is too slow, or hangs")
     except TrackingUnavailableError as error:
         return replace(work.done, pending=str(error))
     except Exception as error:
@@ -123,14 +121,14 @@ def initialise(destination: Destination) -> PublishReport:
 
     Any number of processes may do so at once.
     """
-    return _attempt(destination, JOB_BUDGET_S, lambda _store, _work: None)
+    return _attempt(destination, None, lambda _store, _work: None)
 
 
 def publish_fits(
     batches: Sequence[str | Path],
     destination: Destination,
     sweep_name: str,
-    budget: float | None = JOB_BUDGET_S,
+    budget: float | None = None,
 ) -> PublishReport:
     """Publish finished batches, one run for every (rank, seed).
 
@@ -141,12 +139,12 @@ def publish_fits(
     destination : Destination
     sweep_name : str
     budget : float, optional
-        Seconds without a finished batch after which the rest is left pending. None: no limit.
+        Seconds that a store in trouble may take more than one that is well, before the rest is left pending.
+        Default: a few for a server, minutes for a file.
     """
 
     def act(store: Store, work: _Work) -> None:
         for npz in batches:
-            work.extend(budget)
             fits = read_fits(Path(npz), sweep_name)
             if fits:
                 _publish_fits(store, destination, fits, work)
@@ -155,7 +153,7 @@ def publish_fits(
 
 
 def publish_sweep(
-    folder: SweepFolder, destination: Destination, budget: float | None = JOB_BUDGET_S
+    folder: SweepFolder, destination: Destination, budget: float | None = None
 ) -> PublishReport:
     """Publish a finished sweep as one run: curves over the ranks, decision, figures and report.
 
@@ -164,7 +162,7 @@ def publish_sweep(
     folder : SweepFolder
     destination : Destination
     budget : float, optional
-        Seconds after which the rest is left pending. None: no limit.
+        As for `publish_fits`.
     """
     return _attempt(
         destination, budget, lambda store, work: _publish_sweep(store, destination, folder, work)
@@ -181,7 +179,7 @@ def publish_folder(root: str | Path, destination: Destination) -> PublishReport:
         if (folder.root / "selection/recommendation.json").is_file():
             _publish_sweep(store, destination, folder, work)
 
-    return _attempt(destination, None, act)
+    return _attempt(destination, math.inf, act)
 
 
 def _publish_fits(store: Store, destination: Destination, fits: Sequence[Fit], work: _Work) -> None:
@@ -191,20 +189,22 @@ def _publish_fits(store: Store, destination: Destination, fits: Sequence[Fit], w
         keys = {fit.tags["seed"]: fit.key for fit in fits}
         done, deleted = settle(client, find(client, experiment, place), "seed", keys)
         work.count(skipped=len(done), replaced=deleted)
+        work.patience.allow(_FIND)
         for fit in fits:
             if fit.tags["seed"] in done:
                 continue
-            work.check_time()
+            work.patience.check()
             with ended_run(client, experiment, fit.name, fit.tags, fit.start, fit.end) as run_id:
                 log(client, run_id, _metrics(fit.metrics, fit.end), fit.params)
             work.count(published=1)
+            work.patience.allow(_FIT)
 
 
 def _publish_sweep(
     store: Store, destination: Destination, folder: SweepFolder, work: _Work
 ) -> None:
     from nmfcore.adapters.tracking import views
-    from nmfcore.adapters.tracking.models import publish_model
+    from nmfcore.adapters.tracking.models import publish_model, upload
     from nmfcore.adapters.tracking.sweeps import dataset_input, note, read_sweep
 
     record = read_sweep(folder)
@@ -217,7 +217,7 @@ def _publish_sweep(
         work.count(skipped=len(done), replaced=deleted)
         if done:
             kept = next(run for run in runs if run.data.tags.get("key") == record.tags["key"])
-            publish_model(client, folder, kept.info.run_id)
+            publish_model(client, folder, kept.info.run_id, work.patience)
             return
         run = ended_run(client, experiment, record.name, record.tags, record.start, record.end)
         with run as run_id:
@@ -228,12 +228,8 @@ def _publish_sweep(
             ensure_tags(client, experiment, views.comparison_view(source, record.source))
             log(client, run_id, _metrics(record.metrics, record.end), record.params)
             client.log_inputs(run_id, [dataset_input(folder)])
-            for path in record.files:
-                work.check_time()
-                below = path.parent.relative_to(folder.root).as_posix()
-                client.log_artifact(run_id, str(path), None if below == "." else below)
-            work.check_time()
-            publish_model(client, folder, run_id)
+            upload(client, run_id, folder.root, record.files, "", work.patience)
+            publish_model(client, folder, run_id, work.patience)
         work.count(published=1)
 
 

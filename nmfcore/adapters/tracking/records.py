@@ -65,6 +65,12 @@ def prepare_environment() -> None:
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 
 
+def load_client() -> None:
+    """Import MLflow, which takes seconds."""
+    prepare_environment()
+    import mlflow  # noqa: F401
+
+
 def connect(destination: Destination) -> Store:
     """Connect to a store that has the current schema and both experiments."""
     client = _client(destination)
