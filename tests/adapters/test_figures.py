@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
@@ -19,7 +21,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from nmfcore.adapters import figures
-from nmfcore.adapters.figures import Reproducibility, style
+from nmfcore.adapters.figures import Reproducibility, drawing, style
 from nmfcore.component_tree import Branch, Origin, component_tree
 
 COLUMNS = (
@@ -292,6 +294,41 @@ def test_two_thousand_samples_stay_small_and_fast(tmp_path: Path):
     assert svg.stat().st_size < 1_000_000
     assert png.stat().st_size < 1_000_000
     assert not [text for text in texts(figure) if text.startswith("sample ")]
+
+
+def test_many_samples_are_drawn_by_some_of_them_within_bounded_memory():
+    n = 12_000
+    groups = np.arange(n) % 4
+    run_labels = np.array([groups, (groups + 1) % 4, np.where(np.arange(n) % 8 < 4, groups, 0)])
+    folder = SimpleNamespace(
+        criteria=pd.DataFrame({"rank": [4], "cophenetic_correlation": [0.9]}),
+        consensus=lambda _: {
+            "order": np.argsort(groups, kind="stable"),
+            "labels": groups,
+            "linkage": np.zeros((n - 1, 4)),
+            "run_labels": run_labels,
+            "run_seeds": np.arange(3),
+        },
+        matrix=SimpleNamespace(sample_ids=np.arange(n).astype(str)),
+        annotations={"kind": [f"kind {g}" for g in groups]},
+    )
+    tracemalloc.start()
+    figure = drawing.consensus_figure(folder, 4)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "3,000 of 12,000 samples" in texts(figure)
+    assert peak < n**2 * 8 / 2
+    assert image_of(figure).max() == 1
+
+
+def test_samples_spread_over_the_tree_keep_the_shares_of_clusters():
+    order = np.random.default_rng(0).permutation(10_000)
+    groups = np.empty(10_000, int)
+    groups[order] = np.repeat([0, 1, 2], [5000, 4000, 1000])
+    shown = drawing.spread_samples(order, 100)
+    assert_allclose(np.bincount(groups[shown]), [50, 40, 10], atol=1)
+    assert (np.diff(shown) > 0).all()
+    assert_array_equal(drawing.spread_samples(order[:7], 100), np.sort(order[:7]))
 
 
 def test_large_matrices_are_averaged_not_sampled():

@@ -151,6 +151,7 @@ def consensus_heatmap(
     n_runs: int | None = None,
     annotations: Mapping[str, Sequence[object]] | None = None,
     silhouettes: NDArray[np.floating] | None = None,
+    n_of: int | None = None,
 ) -> Figure:
     """Share of runs that put two samples together, in the order of the tree.
 
@@ -174,6 +175,8 @@ def consensus_heatmap(
         Columns that are known of the samples: categories get a legend, numbers a gradient.
     silhouettes : (n_samples,) ndarray, optional
         How much closer each sample is to its own cluster than to the next, −1 to 1; NaN where undefined.
+    n_of : int, optional
+        How many samples there are; these are some of them. Default: all.
 
     Returns
     -------
@@ -205,6 +208,8 @@ def consensus_heatmap(
         interpolation="none",
     )
     _name_samples(axes, [names[i] for i in order] if names else [], n)
+    if n_of is not None and n_of > n:
+        axes.set_xlabel(f"{n:,} of {n_of:,} samples")
     _draw_legends(figure, 3 + _MAP + margin, strips, image, n_runs)
     return figure
 

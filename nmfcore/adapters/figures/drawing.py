@@ -23,7 +23,10 @@ from nmfcore.adapters.figures.style import note, styled
 from nmfcore.adapters.figures.tree import component_tree_figure
 from nmfcore.adapters.store import CONSENSUS_FIGURE, figure_names
 from nmfcore.component_tree import component_tree
-from nmfcore.consensus import consensus_matrix, silhouette_widths
+from nmfcore.consensus import consensus_matrix, consensus_tree, silhouette_widths
+
+MOST_SAMPLES = 3000
+"""In a consensus map that is drawn from labels, without a stored matrix of all."""
 
 
 @styled
@@ -71,7 +74,7 @@ def draw(folder: store.SweepFolder, name: str) -> Figure:
         If there is nothing to draw (no rank was recommended, no run converged), one that says so.
     """
     if name.startswith(CONSENSUS_FIGURE):
-        return _consensus(folder, int(name.removeprefix(CONSENSUS_FIGURE)))
+        return consensus_figure(folder, int(name.removeprefix(CONSENSUS_FIGURE)))
     return _DRAW[name](folder)
 
 
@@ -166,22 +169,24 @@ def _component_stability(folder: store.SweepFolder) -> Figure:
     )
 
 
-def _consensus(folder: store.SweepFolder, rank: int) -> Figure:
+def consensus_figure(folder: store.SweepFolder, rank: int) -> Figure:
+    """Consensus of a rank; of many samples, that of `MOST_SAMPLES` of them, spread over the tree."""
     line = folder.criteria.set_index("rank").loc[rank]
     arrays = folder.consensus(rank)
-    order = arrays["order"]
-    if len(order) == 0:
+    if len(arrays["order"]) == 0:
         return note(f"Too few runs of rank {rank} converged for a consensus.")
     shown = np.arange(len(arrays["labels"]))
-    if "consensus" not in arrays:  # too many samples: the tree is over some, drawn at random
-        shown = np.sort(order)
-        order = np.searchsorted(shown, order)
-        arrays["consensus"] = consensus_matrix(arrays["run_labels"][:, shown])
+    consensus, linkage, order = arrays.get("consensus"), arrays["linkage"], arrays["order"]
+    if consensus is None:  # there are too many samples for a matrix of all
+        shown = spread_samples(order, MOST_SAMPLES)
+        consensus = consensus_matrix(arrays["run_labels"][:, shown])
+        tree = consensus_tree(consensus, rank)
+        linkage, order = tree.linkage, tree.order
     labels = arrays["labels"][shown]
     cophenetic = line["cophenetic_correlation"]
     return consensus_heatmap(
-        arrays["consensus"],
-        arrays["linkage"],
+        consensus,
+        linkage,
         order,
         labels,
         folder.matrix.sample_ids[shown],
@@ -189,8 +194,15 @@ def _consensus(folder: store.SweepFolder, rank: int) -> Figure:
         None if pd.isna(cophenetic) else float(cophenetic),
         len(arrays["run_seeds"]),
         {name: [values[i] for i in shown] for name, values in folder.annotations.items()},
-        _silhouettes(arrays["consensus"], labels),
+        _silhouettes(consensus, labels),
+        len(arrays["labels"]),
     )
+
+
+def spread_samples(order: NDArray[np.integer], most: int) -> NDArray[np.integer]:
+    """At most so many samples, ascending, spread evenly over the leaves of a tree: clusters keep their shares."""
+    places = np.linspace(0, len(order) - 1, min(len(order), most)).astype(np.intp)
+    return np.sort(order[places])
 
 
 def _silhouettes(
