@@ -175,7 +175,7 @@ def consensus_figure(folder: store.SweepFolder, rank: int) -> Figure:
     arrays = folder.consensus(rank)
     if len(arrays["order"]) == 0:
         return note(f"Too few runs of rank {rank} converged for a consensus.")
-    shown = np.arange(len(arrays["labels"]))
+    shown: NDArray[np.integer] = np.arange(len(arrays["labels"]))
     consensus, linkage, order = arrays.get("consensus"), arrays["linkage"], arrays["order"]
     if consensus is None:  # there are too many samples for a matrix of all
         shown = spread_samples(order, MOST_SAMPLES)
