@@ -616,11 +616,16 @@ def _cold_writers(bench: Bench) -> Row:
     )
 
 
+ANSWERS = 20
+"""Of the server, after which it hangs while fits are being published."""
+
+
 class Proxy:
     """Between the sweep and the server: passes on, refuses, hangs, or lets little through."""
 
     def __init__(self, target: int) -> None:
         self.target, self.mode = target, "pass"
+        self.answered = 0
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         self._open: list[socket.socket] = []
@@ -653,6 +658,7 @@ class Proxy:
                 if self.mode == "slow":
                     time.sleep(1.0)
                 sink.sendall(content)
+                self.answered += content.startswith(b"HTTP/")
             sink.shutdown(socket.SHUT_WR)
 
 
@@ -682,16 +688,19 @@ def _server(folder: Path) -> Iterator[int]:
 
 
 def _servers(bench: Bench) -> Iterator[Row]:
-    """The server behind a proxy that fails once the first fits are published."""
+    """The server behind a proxy that fails while fits are made, or while they are published."""
     reference = bench.reference()
     healthy = 0.0
-    for mode in ("pass", "refuse", "hang", "slow"):
-        with _server(bench.place / f"server-{mode}") as port:
+    cases = [(mode, 0) for mode in ("pass", "refuse", "hang", "slow")] + [("hang", ANSWERS)]
+    for i, (mode, after) in enumerate(cases):
+        with _server(bench.place / f"server-{i}") as port:
             proxy = Proxy(port)
             uri = f"http://127.0.0.1:{proxy.port}"
             project = bench.project(tiny_config(tracking={"enabled": True, "uri": uri}))
             running = project.start()
             running.wait_for("(Rule: factorize)")
+            while proxy.answered < after and running.process.poll() is None:
+                time.sleep(0.05)
             proxy.set(mode)
             done = running.end()
             proxy.set("pass")
@@ -705,22 +714,25 @@ def _servers(bench: Bench) -> Iterator[Row]:
                 capture_output=True,
                 text=True,
             )
-            held = _held(bench.place / f"server-{mode}/server.db")
+            held = _held(bench.place / f"server-{i}/server.db")
         same = done.returncode == 0 and project.hashes() == reference and not later.returncode
         if not same:
             bench.failures.append(f"server {mode}: exit {done.returncode}, {later.stdout[-500:]}")
         extra = done.seconds - healthy
         what = {"refuse": "dies", "hang": "hangs", "slow": "takes 1 s a packet", "pass": "is well"}
+        fault = (
+            f"tracking server {what[mode]} {f'after {after} answers' if after else 'in mid-sweep'}"
+        )
         yield _published_row(
             bench,
-            f"tracking server {what[mode]} in mid-sweep, then `publish`",
+            f"{fault}, then `publish`",
             held if same else Held(0, 0, 0),
             FITS,
             f"sweep complete: {'yes' if same else 'no'}",
         )
         if mode != "pass":
             yield Row(
-                f"tracking server {what[mode]} in mid-sweep",
+                fault,
                 f"the sweep takes at most {LONGER_S} s longer than with a server that is well",
                 int(extra <= LONGER_S),
                 1,

@@ -195,11 +195,14 @@ class _Case:
         """Ranks up to the best that suffice."""
         return [r for r in self.held_out.ranks if r <= self.best and self.suffices(r)]
 
+    def is_within_chance(self, rank: int) -> bool:
+        """Whether the folds cannot tell a rank from the best."""
+        shortfall = self.held_out.compare(rank, self.best)
+        return shortfall.in_standard_errors <= self.rule.max_standard_errors
+
     def is_in_question(self, rank: int) -> bool:
         """Whether a rank is up to the best, or cannot be told from it."""
-        shortfall = self.held_out.compare(rank, self.best)
-        limit = self.rule.max_standard_errors
-        return rank <= self.best or shortfall.in_standard_errors <= limit
+        return rank <= self.best or self.is_within_chance(rank)
 
     def is_marginal(self, rank: int) -> bool:
         """Whether a rank suffices, but only just."""
@@ -259,9 +262,13 @@ def _rank(case: _Case, structure: int, rank: int) -> _Finding:
             f"{_stability_words(case.by_rank[structure])}.",
         )
     if tied:
+        by_chance = case.is_within_chance(rank)
+        slight = (
+            "by what the folds may differ" if by_chance else "by what its further components cost"
+        )
         headline = (
             f"Ranks {rank} and {best} tie: rank {best} predicts hidden cells better, "
-            f"but only just by what its further components cost; rank {rank} is the simpler."
+            f"but only just {slight}; rank {rank} is the simpler."
         )
     else:
         headline = (
@@ -436,7 +443,7 @@ def _headline_reason(case: _Case, rank: int) -> str:
         return "the smallest rank that predicts hidden cells all but exactly"
     if case.best == rank:
         return "it predicts hidden cells best"
-    if case.held_out.compare(rank, case.best).in_standard_errors <= case.rule.max_standard_errors:
+    if case.is_within_chance(rank):
         smallest = "smallest" if rank < case.best else "smallest stable"
         return (
             f"the {smallest} rank that predicts hidden cells as well as the best (rank {case.best})"
@@ -520,7 +527,7 @@ def _why_not_more(case: _Case, rank: int) -> list[str]:
     if rank >= best:
         return []
     shortfall = case.held_out.compare(rank, best)
-    if shortfall.in_standard_errors <= case.rule.max_standard_errors:
+    if case.is_within_chance(rank):
         return [
             f"Rank {best} has the least error, but the folds cannot tell it from rank {rank} "
             f"({_in_standard_errors(shortfall)})."
@@ -632,32 +639,34 @@ def _larger(case: _Case, rank: int) -> list[RunnerUp]:
 
 def _coarser(case: _Case, rank: int) -> RunnerUp | None:
     """The smaller rank, above 1, that consensus measures favour over the recommended one."""
-    smaller = [
-        c
-        for r, c in case.by_rank.items()
-        if 1 < r < rank and r in case.held_out.ranks and case.rule.agrees(c)
-    ]
-    own = case.by_rank[rank]
-    favoured = [
-        c
-        for c in smaller
-        if None not in (c.cophenetic_correlation, c.dispersion)
-        and (c.cophenetic_correlation or 0) >= (own.cophenetic_correlation or 0)
-        and (c.dispersion or 0) >= (own.dispersion or 0)
-    ]
+    own = _clearness(case.by_rank[rank])
+    if own is None:
+        return None
+    favoured = {}
+    for r, c in case.by_rank.items():
+        found = _clearness(c)
+        smaller = 1 < r < rank and r in case.held_out.ranks and case.rule.agrees(c)
+        if smaller and found is not None and found[0] >= own[0] and found[1] >= own[1]:
+            favoured[r] = found
     if not favoured:
         return None
-    chosen = max(favoured, key=lambda c: (c.dispersion or 0, c.rank))
+    chosen = max(favoured, key=lambda r: (favoured[r][1], r))
     first = case.held_out.error(case.held_out.ranks[0])
     fall = first - case.held_out.error(rank)
-    share = (first - case.held_out.error(chosen.rank)) / fall if fall > 0 else 0.0
+    share = (first - case.held_out.error(chosen)) / fall if fall > 0 else 0.0
     return RunnerUp(
-        chosen.rank,
+        chosen,
         f"a coarser view: grouping of the samples agrees at least as well over the runs (cophenetic "
-        f"{chosen.cophenetic_correlation or 0:.3f}, dispersion {chosen.dispersion or 0:.3f}, against "
-        f"{own.cophenetic_correlation or 0:.3f} and {own.dispersion or 0:.3f}), with {share:.0%} of the fall in "
-        f"held-out error that rank {rank} has",
+        f"{favoured[chosen][0]:.3f}, dispersion {favoured[chosen][1]:.3f}, against {own[0]:.3f} and {own[1]:.3f}), "
+        f"with {share:.0%} of the fall in held-out error that rank {rank} has",
     )
+
+
+def _clearness(criteria: Criteria) -> tuple[float, float] | None:
+    """How well the runs agree on the grouping of the samples: cophenetic correlation and dispersion."""
+    if criteria.cophenetic_correlation is None or criteria.dispersion is None:
+        return None
+    return criteria.cophenetic_correlation, criteria.dispersion
 
 
 def _edge(case: _Case) -> tuple[str, ...]:

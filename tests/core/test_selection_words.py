@@ -6,6 +6,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,11 @@ ERRORS = (0.8, 0.5, 0.3, 0.32, 0.34)
 def changed(criteria, rank, error, **values):
     """The criteria with those of one rank replaced."""
     return [of_rank(rank, error, **values) if c.rank == rank else c for c in criteria]
+
+
+def in_two_folds(rank, mean, spread, **values):
+    """Criteria whose comparisons are exact in binary: the standard error of a difference is that of the spreads."""
+    return of_rank(rank, mean, fold_errors=(mean - spread, mean + spread), **values)
 
 
 def exact(errors):
@@ -144,6 +150,36 @@ def scenarios():
             ),
             None,
         ),
+        "a coarser view just as clear": (
+            changed(coarse, 2, 0.5, dispersion=0.9),
+            None,
+        ),
+        "no coarser view where the clearness is unknown": (
+            changed(
+                curve([0.8, 0.5, 0.3, 0.33], dispersion=0.9), 3, 0.3, cophenetic_correlation=None
+            ),
+            None,
+        ),
+        "a residual at the bound": (curve(ERRORS, residual_excess=1.1), None),
+        "as good as the best by a standard error": (
+            [
+                in_two_folds(1, 1.0, 0.0),
+                in_two_folds(2, 0.75, 0.0),
+                in_two_folds(3, 0.25 + 1 / 16, 0.0),
+                in_two_folds(4, 0.25, 1 / 16),
+                in_two_folds(5, 0.25 + 1 / 8, 1 / 16),
+            ],
+            None,
+        ),
+        "a larger one takes over by a standard error": (
+            [
+                in_two_folds(1, 1.0, 0.0),
+                in_two_folds(2, 0.25, 0.0, **unstable),
+                in_two_folds(3, 0.25 + 1 / 16, 1 / 16),
+            ],
+            None,
+        ),
+        "exact to the bound": (exact([0.8, 0.5, 1e-3, 1e-3]), None),
         "no coarser view where the tree fits worse": (
             changed(coarse, 2, 0.5, dispersion=1.0, cophenetic_correlation=0.9),
             None,
@@ -361,6 +397,38 @@ def test_confidence_by_the_standard_errors_to_the_rank_above(n_errors, expected)
 )
 def test_confidence_by_the_cost_of_a_component(below, above, expected):
     found = recommend(curve([0.8, 0.3 + below, 0.3, 0.3 + above], wobble=1e-5, held_out_cost=0.01))
+    assert (found.rank, found.confidence) == (3, expected)
+
+
+@pytest.mark.parametrize(
+    ("below", "apart_below", "above", "apart_above", "cost", "expected"),
+    [
+        (
+            3 / 16,
+            1 / 16,
+            1 / 16,
+            1 / 32,
+            1 / 8,
+            Confidence.HIGH,
+        ),  # 3 and 2 standard errors, 1.5 and 0.5 costs
+        (3 / 16, 5 / 64, 1 / 16, 1 / 32, 1 / 8, Confidence.MODERATE),
+        (3 / 16, 1 / 16, 1 / 16, 5 / 128, 1 / 8, Confidence.MODERATE),
+        (5 / 32, 1 / 32, 1 / 16, 1 / 32, 1 / 8, Confidence.MODERATE),
+        (3 / 16, 1 / 16, 3 / 64, 1 / 64, 1 / 8, Confidence.MODERATE),
+        (1 / 8, 1 / 16, 1 / 16, 1 / 32, 1 / 16, Confidence.MODERATE),  # 2 standard errors
+        (1 / 8, 5 / 64, 1 / 16, 1 / 32, 1 / 16, Confidence.LOW),
+    ],
+)
+def test_bounds_of_confidence_are_met_exactly(
+    below, apart_below, above, apart_above, cost, expected
+):
+    ranks = [
+        in_two_folds(1, 1.0, 0.0),
+        in_two_folds(2, 0.25 + below, apart_below),
+        in_two_folds(3, 0.25, 0.0),
+        in_two_folds(4, 0.25 + above, apart_above),
+    ]
+    found = recommend([replace(c, held_out_cost=cost) for c in ranks])
     assert (found.rank, found.confidence) == (3, expected)
 
 
