@@ -782,7 +782,7 @@ def test_features_are_labelled_by_the_component_they_weigh_most_in():
     W = np.array([[[3.0, 1.0], [1.0, 2.0], [2.0, 2.0], [0.0, 0.0]]])
     H = np.array([[[1.0, 0.0], [3.0, 4.0]]])  # of norm 1 and 5
     assert feature_labels(W, H).tolist() == [[1, 1, 1, -1]]
-    assert feature_labels(W, H * [[[10.0], [1.0]]]).tolist() == [[0, 0, 0, -1]]
+    assert feature_labels(W, H * [[[10.0], [1.0]]]).tolist() == [[0, -1, 0, -1]]
 
 
 def test_more_distinct_samples_than_are_sampled_are_stated(monkeypatch):
