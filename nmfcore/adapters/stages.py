@@ -177,6 +177,7 @@ def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -
         feature_ids=source["feature_ids"],
         sample_ids=source["sample_ids"],
         settings={name: source[name] for name in readers.FORMATS if name in source},
+        stream=not source["steps"],
     )
     log.info("%s: %s", source["path"], readers.describe(matrix))
     prepared = prepare(matrix, source["steps"])
