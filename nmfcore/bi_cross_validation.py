@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.optimize import nnls
 
+from nmfcore.blocks import in_memory
 from nmfcore.errors import InputError
 from nmfcore.factorization import factorize
 
@@ -80,6 +81,7 @@ def bi_cross_validate(
     InputError
         If V has fewer rows or columns than groups are asked for.
     """
+    V = in_memory(V)
     values = sparse.csr_array(V) if sparse.issparse(V) else np.asarray(V)
     groups = (n_row_groups, n_column_groups)
     if min(groups) < 2 or any(n < g for n, g in zip(values.shape, groups, strict=True)):

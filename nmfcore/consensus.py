@@ -25,6 +25,9 @@ from nmfcore.norms import column_norms
 UNASSIGNED = -1
 RELATIVE_TIE = 1e-9
 MAX_SAMPLES = 5000
+"""Distinct label vectors up to which everything is exact."""
+SAMPLED = 3000
+"""Of more, so many samples drawn at random stand for all: a second and a quarter of a gigabyte a rank."""
 # Optimal leaf ordering takes about 1 s at 1,000 rows and 10 s at 2,000.
 MAX_ORDERED_ROWS = 1000
 # Rounds of tie-breaking among rows; only large matrices full of symmetries need more.
@@ -135,14 +138,33 @@ def run_labels(
     (n_runs, n_samples) ndarray of int
         0 … rank − 1, or −1 (unassigned) where tied or without a positive coefficient.
     """
-    norms = column_norms(W)
-    largest = norms.max(axis=-1, keepdims=True, initial=0.0)
-    shares = norms / np.where(largest > 0, largest, 1.0)
-    scaled = shares[..., None] * np.asarray(H, dtype=np.float64)
-    top = scaled.max(axis=-2, initial=0.0)
-    near_top = scaled >= (1.0 - relative_tie) * top[..., None, :]
-    unique = (top > 0) & (np.count_nonzero(near_top, axis=-2) == 1)
-    return np.where(unique, scaled.argmax(axis=-2), UNASSIGNED)
+    labels = np.empty((H.shape[0], H.shape[2]), np.intp)
+    for own, w, h in zip(
+        labels, W, H, strict=True
+    ):  # a run at a time: float64 copies of all may not fit
+        own[:] = sample_labels(w, h, relative_tie)
+    return labels
+
+
+def feature_labels(
+    W: NDArray[np.floating], H: NDArray[np.floating], relative_tie: float = RELATIVE_TIE
+) -> Labels:
+    """Label every feature in every run by the component it weighs most in, as `run_labels` does samples.
+
+    label_i = argmax_k w_ik ‖h_k‖₂: the scale of the rows of H is moved into W.
+
+    Parameters
+    ----------
+    W : (n_runs, n_features, rank) ndarray, nonnegative
+    H : (n_runs, rank, n_samples) ndarray, nonnegative
+    relative_tie : float
+
+    Returns
+    -------
+    (n_runs, n_features) ndarray of int
+        0 … rank − 1, or −1 (unassigned).
+    """
+    return run_labels(H.transpose(0, 2, 1), W.transpose(0, 2, 1), relative_tie)
 
 
 def sample_labels(
@@ -162,8 +184,14 @@ def sample_labels(
     (n_samples,) ndarray of int
         0 … rank − 1, or −1 (unassigned) where tied or without a positive coefficient.
     """
-    labels: Labels = run_labels(W[None], H[None], relative_tie)[0]
-    return labels
+    norms = column_norms(W)
+    largest = norms.max(initial=0.0)
+    shares = norms / np.where(largest > 0, largest, 1.0)
+    scaled = shares[:, None] * np.asarray(H, dtype=np.float64)
+    top = scaled.max(axis=0, initial=0.0)
+    near_top = scaled >= (1.0 - relative_tie) * top
+    unique = (top > 0) & (np.count_nonzero(near_top, axis=0) == 1)
+    return np.where(unique, scaled.argmax(axis=0), UNASSIGNED)
 
 
 def consensus_matrix(labels: Labels) -> Array:
@@ -427,12 +455,17 @@ def silhouette_widths(
 
 
 def summarize_consensus(
-    labels: Labels, rank: int, *, max_samples: int = MAX_SAMPLES, seed: int = 0
+    labels: Labels,
+    rank: int,
+    *,
+    max_samples: int = MAX_SAMPLES,
+    seed: int = 0,
+    leaves_in_order: bool = True,
 ) -> ConsensusSummary:
     """Consensus, its tree cut at the rank, and the four numbers.
 
     Samples are collapsed first, so the cost is set by the number of distinct label vectors. Where
-    these exceed ``max_samples``, a random sample of ``max_samples`` samples stands for all.
+    these exceed ``max_samples``, a random sample of ``max_samples`` samples (at most `SAMPLED`) stands for all.
 
     Parameters
     ----------
@@ -444,6 +477,8 @@ def summarize_consensus(
         Largest consensus matrix to form, full or collapsed.
     seed : int
         Of the random sample, used only where one is drawn.
+    leaves_in_order : bool
+        Whether the leaves of the tree are put in order; no number depends on it.
 
     Returns
     -------
@@ -456,11 +491,14 @@ def summarize_consensus(
     collapsed = collapse_labels(labels[:, members])
     if collapsed.weights.size > max_samples:
         generator = np.random.default_rng(seed)
-        sampled = members = np.sort(generator.choice(members, max_samples, replace=False))
+        size = min(max_samples, SAMPLED)
+        sampled = members = np.sort(generator.choice(members, size, replace=False))
         collapsed = collapse_labels(labels[:, members])
 
     dendrogram = _dendrogram(
-        consensus_matrix(collapsed.labels), collapsed.weights.astype(np.float64)
+        consensus_matrix(collapsed.labels),
+        collapsed.weights.astype(np.float64),
+        leaves_in_order,
     )
     dendrogram = replace(dendrogram, inverse=dendrogram.inverse[collapsed.inverse])
     row_clusters = _cut(dendrogram.linkage, rank)
@@ -511,7 +549,7 @@ def _is_constant(consensus: Array, weights: Array) -> bool:
     return pairs.size == 0 or bool(np.ptp(pairs) == 0)
 
 
-def _dendrogram(consensus: Array, weights: Array) -> _Dendrogram:
+def _dendrogram(consensus: Array, weights: Array, leaves_in_order: bool = True) -> _Dendrogram:
     """Collapse identical rows, put them in canonical order, and build their tree."""
     if not (consensus == consensus.T).all():
         raise ValueError("a consensus matrix is symmetric and without NaN")
@@ -522,7 +560,7 @@ def _dendrogram(consensus: Array, weights: Array) -> _Dendrogram:
     position[order] = np.arange(order.size)
     distinct = consensus[np.ix_(rows[order], rows[order])]
     linkage = _average_linkage(1.0 - distinct, counts[order])
-    if 2 <= len(linkage) < MAX_ORDERED_ROWS:
+    if leaves_in_order and 2 <= len(linkage) < MAX_ORDERED_ROWS:
         linkage = optimal_leaf_ordering(linkage, squareform(1.0 - distinct, checks=False))
     return _Dendrogram(distinct, counts[order], linkage, position[inverse])
 

@@ -10,7 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmfcore.bi_cross_validation import BiCrossValidation
-from nmfcore.consensus import ConsensusSummary, run_labels, summarize_consensus
+from nmfcore.consensus import (
+    ConsensusSummary,
+    feature_labels,
+    run_labels,
+    summarize_consensus,
+)
 from nmfcore.cross_validation import CrossValidation
 from nmfcore.intervals import (
     Interval,
@@ -31,6 +36,9 @@ from nmfcore.stability import (
 
 MIN_GOOD_RUNS = 2
 """Converged runs below which a rank has no stability to speak of."""
+
+MAX_FEATURES = 1000
+"""Distinct label vectors of features up to which their consensus is exact; of more, so many features stand for all."""
 
 _SERIES = ("fold_errors", "null_losses")
 
@@ -62,6 +70,10 @@ class Criteria:
         What the residual of the best good run holds beyond noise (`nmfcore.residuals`); about 1 where nothing.
     cophenetic_correlation, dispersion, pac, consensus_silhouette : float or None
         Of the consensus over the good runs.
+    n_sampled : int or None
+        Samples, drawn at random, that these come from (dispersion comes from all); None where all count.
+    feature_cophenetic_correlation, feature_dispersion, feature_pac : float or None
+        The same for features, by the component that each weighs most in; of more than 1,000, some are drawn.
     component_stability, component_stability_min : float or None
         Mean and least silhouette of the components of all good runs, matched by assignment.
     amari_instability : float or None
@@ -124,6 +136,10 @@ class Criteria:
     amari_instability_high: float | None = None
     best_run_reproduced: float | None = None
     null_losses: tuple[float, ...] | None = None
+    n_sampled: int | None = None
+    feature_cophenetic_correlation: float | None = None
+    feature_dispersion: float | None = None
+    feature_pac: float | None = None
 
     def as_row(self) -> dict[str, Any]:
         """Return one line of a table; infinite values, which no text format holds, become None."""
@@ -204,7 +220,8 @@ def summarize_rank(
         consensus = summarize_consensus(labels, runs.rank)
         # From the best to the worst, so that intervals do not depend on the order of the runs either.
         order = np.argsort(good.loss, kind="stable")
-        found |= _of_consensus(consensus, labels[order]) | _of_components(good.take(order))
+        found |= of_consensus(consensus, labels[order]) | _of_components(good.take(order))
+        found |= _of_features(good)
     if cross_validation:
         found |= _of_cross_validation(cross_validation)
     if bi_cross_validation:
@@ -238,13 +255,34 @@ def _of_best_run(good: Runs, best: int) -> dict[str, Any]:
     }
 
 
-def _of_consensus(consensus: ConsensusSummary, labels: NDArray[np.intp]) -> dict[str, Any]:
+def of_consensus(consensus: ConsensusSummary, labels: NDArray[np.intp]) -> dict[str, Any]:
+    """Return the consensus criteria with their intervals over runs, by the names of `Criteria`.
+
+    Parameters
+    ----------
+    consensus : ConsensusSummary
+    labels : (n_runs, n_samples) ndarray of int
+        What it was made from.
+    """
     names = ("cophenetic_correlation", "dispersion", "pac", "consensus_silhouette")
     values: dict[str, float | None] = {name: getattr(consensus, name) for name in names}
     found: dict[str, Any] = dict(values)
+    found["n_sampled"] = None if consensus.sampled is None else len(consensus.sampled)
     for name, interval in consensus_intervals(labels, consensus.rank, values).items():
         found |= _bounds(name, interval)
     return found
+
+
+def _of_features(good: Runs) -> dict[str, Any]:
+    labels = feature_labels(good.W, good.H)
+    consensus = summarize_consensus(
+        labels, good.rank, max_samples=MAX_FEATURES, leaves_in_order=False
+    )
+    return {
+        "feature_cophenetic_correlation": consensus.cophenetic_correlation,
+        "feature_dispersion": consensus.dispersion,
+        "feature_pac": consensus.pac,
+    }
 
 
 def _of_components(good: Runs) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from nmfcore.blocks import in_memory, longer_side_cut, submatrix
 from nmfcore.deviation import absolute_deviation
 from nmfcore.errors import InputError
 from nmfcore.factorization import factorize
@@ -23,8 +24,11 @@ Cells = tuple[NDArray[np.intp], NDArray[np.intp]]
 MIN_SCORED_CELLS = 10_000
 """Smaller matrices are hidden in several rounds of folds, until as many cells have been scored."""
 MAX_ROUNDS = 5
+MAX_CELLS = 50_000_000
+"""Of larger matrices, some rows or columns of the longer side are drawn, so that so many cells are left."""
 
 _FOLD_STREAM = 0x666F6C64  # keeps the masks apart from the streams of the runs
+_CUT_STREAM = 0x637574  # which rows or columns of a large matrix are looked at
 _CHUNK = 2**18
 
 
@@ -45,6 +49,8 @@ class CrossValidation:
         parameters; NaN where unknown.
     n_rounds : int
         How often every cell was eligible to be hidden; folds are disjoint within a round.
+    n_cells : int
+        Cells of the matrix that was cross-validated: all, or those of the rows or columns that were drawn.
     """
 
     rank: int
@@ -52,6 +58,7 @@ class CrossValidation:
     start_errors: Array
     cost: float = np.nan
     n_rounds: int = 1
+    n_cells: int | None = None
 
     @property
     def error(self) -> float:
@@ -96,7 +103,9 @@ def cross_validate(
     counts the same. Source: masks, Wold 1978 and Owen & Perry 2009; absolute deviations, so that a few dominating
     cells do not decide, are our own choice (docs/theory.md). Range [0, ∞), 0 for a perfect prediction.
 
-    Matrices of fewer than `MIN_SCORED_CELLS` cells go through several rounds of folds, at most `MAX_ROUNDS`.
+    Matrices of fewer than `MIN_SCORED_CELLS` cells go through several rounds of folds, at most `MAX_ROUNDS`. Of
+    matrices of more than `MAX_CELLS` cells, the rows or columns of the longer side that are looked at are drawn by
+    `root_seed`: the same for every rank, and so are the folds.
 
     Parameters
     ----------
@@ -127,6 +136,11 @@ def cross_validate(
             "and folds × fraction must not exceed 1."
         )
     mask = None if observed is None else np.asarray(observed, bool)
+    drawn = looked_at(np.shape(V), root_seed)
+    if drawn is None:
+        V = in_memory(V)
+    else:
+        V, mask = submatrix(V, *drawn), None if mask is None else mask[np.ix_(*drawn)]
     values = _at_safe_scale(V, mask)
     scale = _Scale.of(values, mask, parse_loss(loss)[1])
     n_rounds = min(max(-(-MIN_SCORED_CELLS // scale.n_cells), 1), MAX_ROUNDS)
@@ -162,8 +176,15 @@ def cross_validate(
     fold_errors = errors[np.arange(len(folds)), losses.argmin(axis=1)]
     n_parameters = scale.n_features + scale.n_samples - rank
     share = max(n_parameters, 1) / ((1 - fraction) * scale.n_cells)
-    result = CrossValidation(rank, fold_errors, errors, np.nan, n_rounds)
+    n_cells = values.shape[0] * values.shape[1]
+    result = CrossValidation(rank, fold_errors, errors, np.nan, n_rounds, n_cells)
     return replace(result, cost=0.5 * share * result.error)
+
+
+def looked_at(shape: tuple[int, ...], root_seed: int) -> Cells | None:
+    """Rows and columns of a matrix of more than `MAX_CELLS` cells that are cross-validated; None where all are."""
+    stream = np.random.default_rng(np.random.SeedSequence([root_seed, _CUT_STREAM]))
+    return longer_side_cut(shape, MAX_CELLS, stream)
 
 
 def fold_fits(

@@ -14,7 +14,8 @@ from scipy import sparse
 from scipy.special import kl_div
 
 from nmfcore import blocks
-from nmfcore.blocks import dense_rows, row_blocks
+from nmfcore.block_matrix import BlockMatrix
+from nmfcore.blocks import dense_parts
 
 Floats = NDArray[np.floating]
 Array = NDArray[np.float64]
@@ -31,7 +32,7 @@ def divergences(
 
     Parameters
     ----------
-    V : (n_features, n_samples) ndarray or csr_array
+    V : (n_features, n_samples) ndarray, csr_array or BlockMatrix
     W : (n_runs, rank, n_features) ndarray
         Bases, transposed.
     H : (n_runs, rank, n_samples) ndarray
@@ -64,12 +65,16 @@ def _divergences(V: Any, W: Floats, H: Floats, beta: float, weights: Floats | No
 def sum_of_squares(V: Any, weights: Floats | None = None) -> float:
     """Σ w v² in float64."""
     V = _canonical(V)
+    if weights is None and isinstance(V, BlockMatrix):
+        return V.squares
     if weights is None and sparse.issparse(V):
         return float(np.square(V.data, dtype=np.float64).sum())
     total = 0.0
-    for rows in row_blocks(V.shape):
-        squares = np.square(dense_rows(V, rows))
-        total += float(squares.sum() if weights is None else (squares * weights[rows]).sum())
+    for features, samples, part in dense_parts(V):
+        squares = np.square(part)
+        if weights is not None:
+            squares *= weights[features, samples]
+        total += float(squares.sum())
     return total
 
 
@@ -117,16 +122,15 @@ def cellwise(v: Array, p: Array, beta: float) -> Array:
 def _by_residual(V: Any, W: Floats, H: Floats, beta: float, weights: Floats | None) -> Array:
     coefficients = H.astype(np.float64)
     totals = np.zeros(len(W))
-    for rows in row_blocks(V.shape):
-        block = dense_rows(V, rows)
-        weight = None if weights is None else weights[rows]
+    for features, samples, block in dense_parts(V):
+        weight = None if weights is None else weights[features, samples]
         seen = None if weight is None else weight > 0
         if weight is not None and seen is not None:
             # Without this, what stands in a hidden cell could be NaN.
             block = np.where(seen, block, 0.0) if beta == 2 else block[seen]
             weight = weight if beta == 2 else weight[seen]
         for s in range(len(W)):
-            product = W[s][:, rows].T.astype(np.float64) @ coefficients[s]
+            product = W[s][:, features].T.astype(np.float64) @ coefficients[s][:, samples]
             if weight is None or seen is None:
                 totals[s] += float(cellwise(block, product, beta).sum())
             elif beta == 2:
@@ -144,11 +148,14 @@ def _by_expansion(V: Any, total: float, W: Floats, H: Floats) -> Array:
     stacked = coefficients.reshape(n_runs * rank, -1).T
     flat = basis.reshape(n_runs * rank, -1)
     cross = np.zeros(n_runs * rank)
-    if sparse.issparse(V):
+    if isinstance(V, BlockMatrix):
+        for features, samples, part in V.astype(np.float64).parts():
+            cross += np.einsum("mr,rm->r", part @ stacked[samples], flat[:, features])
+    elif sparse.issparse(V):
         cross += np.einsum("mr,rm->r", V @ stacked, flat)
     else:
-        for rows in row_blocks(V.shape):
-            cross += np.einsum("mr,rm->r", dense_rows(V, rows) @ stacked, flat[:, rows])
+        for features, samples, part in dense_parts(V):
+            cross += np.einsum("mr,rm->r", part @ stacked[samples], flat[:, features])
     grams = [f @ f.transpose(0, 2, 1) for f in (basis, coefficients)]
     fitted = np.einsum("sij,sij->s", *grams)
     return np.asarray(0.5 * (total - 2 * cross.reshape(n_runs, rank).sum(axis=1) + fitted))

@@ -183,7 +183,7 @@ def transform(
         If V or a choice cannot be used, or W has other features.
     """
     basis = np.asarray(W, np.float64)
-    problem = pose(V, observed, loss, dtype, weights, penalties)
+    problem = pose(V, observed, loss, dtype, weights, penalties, by_blocks=False)
     if basis.ndim != 2 or basis.shape[0] != problem.shape[0]:
         raise InputError(f"W has shape {basis.shape}, but V has {problem.shape[0]} features.")
     # The start is the mean of V in every sample; the problem is convex, so nothing depends on it.

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from nmfcore.cross_validation import fold_fits, held_out_cells, row_maxima
+from nmfcore.blocks import submatrix
+from nmfcore.cross_validation import fold_fits, held_out_cells, looked_at, row_maxima
 from nmfcore.problem import pose
 
 Array = NDArray[np.float64]
@@ -22,7 +23,8 @@ class SampleErrors:
     Attributes
     ----------
     error : (n_samples,) ndarray of float64
-        ‖v − p‖ / ‖v‖ over the hidden cells of all folds; NaN where none was hidden, or all are zero.
+        ‖v − p‖ / ‖v‖ over the hidden cells of all folds; NaN where none was hidden, or all are zero. Of a matrix of
+        more than `nmfcore.cross_validation.MAX_CELLS` cells, none is hidden but in the samples that are drawn.
     baseline : (n_samples,) ndarray of float64
         The same for predicting the mean of the feature's visible cells: a useful prediction lies below it.
     n_cells : (n_samples,) ndarray of int
@@ -32,6 +34,14 @@ class SampleErrors:
     error: Array
     baseline: Array
     n_cells: NDArray[np.intp]
+
+    def among(self, n_samples: int, samples: NDArray[np.intp]) -> SampleErrors:
+        """Return the errors of these samples among all."""
+        error, baseline = np.full((2, n_samples), np.nan)
+        error[samples], baseline[samples] = self.error, self.baseline
+        return SampleErrors(
+            error, baseline, np.bincount(samples, self.n_cells, n_samples).astype(np.intp)
+        )
 
 
 def held_out_by_sample(
@@ -66,9 +76,22 @@ def held_out_by_sample(
     -------
     SampleErrors
     """
-    problem = pose(V, observed, loss, dtype)
-    values = problem.exact
     mask = None if observed is None else np.asarray(observed, bool)
+    drawn = looked_at(np.shape(V), root_seed)
+    if drawn is not None:
+        some = None if mask is None else mask[np.ix_(*drawn)]
+        options: dict[str, Any] = {
+            "max_iter": max_iter,
+            "tol": tol,
+            "observed": some,
+            "dtype": dtype,
+        }
+        found = held_out_by_sample(
+            submatrix(V, *drawn), rank, n_folds, n_starts, fraction, root_seed, loss=loss, **options
+        )
+        return found.among(np.shape(V)[1], drawn[1])
+    problem = pose(V, mask, loss, dtype, by_blocks=False)
+    values = problem.exact
     n_samples = problem.shape[1]
     squares, totals, plain = np.zeros(n_samples), np.zeros(n_samples), np.zeros(n_samples)
     n_cells = np.zeros(n_samples, np.intp)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from nmfcore.blocks import in_memory
 from nmfcore.factorization import factorize
 
 Array = NDArray[np.float64]
@@ -60,7 +61,7 @@ def permutation_null(
     loss, max_iter, tol, observed, dtype
         See `nmfcore.factorize`. Cells that were not observed stay so; the others are shuffled among themselves.
     """
-    indices = list(seeds)
+    indices, V = list(seeds), in_memory(V)
     mask = None if observed is None else np.asarray(observed, bool)
     losses = np.full(n_permutations, np.nan)
     for i in range(n_permutations):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from nmfcore import block_matrix
+from nmfcore.block_matrix import BlockMatrix
 from nmfcore.errors import InputError
 from nmfcore.solvers.penalties import Penalties
 
 Floats = NDArray[np.floating]
 Values: TypeAlias = Any
-"""ndarray or csr_array of a floating dtype; SciPy has no types to say so."""
+"""ndarray, csr_array or BlockMatrix of a floating dtype; SciPy has no types to say so."""
 
 LOSSES = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
 """Losses by name, and the β of their divergence."""
@@ -36,7 +38,7 @@ class Problem:
 
     Attributes
     ----------
-    V : (n_features, n_samples) ndarray or csr_array of the working dtype
+    V : (n_features, n_samples) ndarray, csr_array or BlockMatrix of the working dtype
         The given matrix times 4^−exponent, so that its largest entry lies in [1, 4), times the weights.
     exponent : int
         Factors of the given matrix are those of `V` times 2^exponent each, exactly.
@@ -47,7 +49,7 @@ class Problem:
     beta : float
     penalties : Penalties
         At the scale of `V`.
-    given : (n_features, n_samples) ndarray or csr_array
+    given : (n_features, n_samples) ndarray, csr_array or BlockMatrix
         The matrix before it was scaled, weighted and rounded; 0 in hidden cells.
     """
 
@@ -74,7 +76,7 @@ class Problem:
     @property
     def is_sparse(self) -> bool:
         """Whether the solvers see V as CSR."""
-        return bool(sparse.issparse(self.V))
+        return self.V.is_sparse if isinstance(self.V, BlockMatrix) else sparse.issparse(self.V)
 
     @cached_property
     def exact(self) -> Values:
@@ -111,6 +113,8 @@ def as_values(V: ArrayLike | Any) -> Values:
     InputError
         If V is not two-dimensional, holds no numbers, or holds negative or non-finite ones.
     """
+    if isinstance(V, BlockMatrix):
+        return _checked_blocks(V)
     if sparse.issparse(V):
         values: Any = sparse.csr_array(V, copy=True)
         values.sum_duplicates()
@@ -121,16 +125,33 @@ def as_values(V: ArrayLike | Any) -> Values:
     if values.ndim != 2 or 0 in values.shape:
         raise InputError(f"V has shape {values.shape}; a matrix (n_features, n_samples) is needed.")
     if not np.isfinite(data).all():
-        raise InputError(
-            f"V has {np.count_nonzero(~np.isfinite(data))} NaN or infinite entries; "
-            "remove them, or pass `observed` with False in these cells and any number in V."
-        )
+        raise _not_finite(int(np.count_nonzero(~np.isfinite(data))))
     if data.size and data.min() < 0:
-        raise InputError(
-            f"V has {np.count_nonzero(data < 0)} negative entries (smallest {data.min():g}); NMF needs "
-            "nonnegative data. Logged, centred or z-scored data must be taken back to their original scale."
-        )
+        raise _negative(int(np.count_nonzero(data < 0)), float(data.min()))
     return values
+
+
+def _checked_blocks(V: BlockMatrix) -> BlockMatrix:
+    facts = V.source.facts
+    if facts.n_not_finite:
+        raise _not_finite(facts.n_not_finite)
+    if facts.n_negative:
+        raise _negative(facts.n_negative, facts.smallest)
+    return V
+
+
+def _not_finite(count: int) -> InputError:
+    return InputError(
+        f"V has {count} NaN or infinite entries; "
+        "remove them, or pass `observed` with False in these cells and any number in V."
+    )
+
+
+def _negative(count: int, smallest: float) -> InputError:
+    return InputError(
+        f"V has {count} negative entries (smallest {smallest:g}); NMF needs "
+        "nonnegative data. Logged, centred or z-scored data must be taken back to their original scale."
+    )
 
 
 def _as_array(V: ArrayLike) -> NDArray[Any]:
@@ -177,6 +198,7 @@ def pose(
     dtype: str = "float32",
     weights: ArrayLike | None = None,
     penalties: Penalties | None = None,
+    by_blocks: bool = True,
 ) -> Problem:
     """Check V and the choices made for it, and bring it to the form that the solvers work on.
 
@@ -194,6 +216,9 @@ def pose(
         In [0, 1]: how much each cell counts.
     penalties : Penalties, optional
         In the units of V.
+    by_blocks : bool
+        Whether a large matrix without weights becomes a `BlockMatrix`, for the Frobenius loss. All other losses, and
+        weights, have V in memory.
 
     Raises
     ------
@@ -204,13 +229,17 @@ def pose(
         present = ~np.ma.getmaskarray(V)
         observed = present if observed is None else present & np.asarray(observed, bool)
         V = V.filled(0)
-    if not sparse.issparse(V):
+    if not sparse.issparse(V) and not isinstance(V, BlockMatrix):
         V = _as_array(V)
     name, beta = parse_loss(loss)
     if dtype not in DTYPES:
         raise InputError(f"dtype {dtype!r} is not known; choose float32 or float64.")
     weight = _weights(np.shape(V), observed, weights)
+    if isinstance(V, BlockMatrix) and not (by_blocks and weight is None and beta == 2):
+        V = V.loaded()
     values = as_values(V if weight is None else _without(V, weight == 0))
+    if by_blocks and weight is None and beta == 2:
+        values = in_blocks(values)
     if beta <= 0 and _count_zeros(values, weight):
         raise InputError(
             f"V has {_count_zeros(values, weight)} zeros, where the {name} divergence is infinite; use "
@@ -241,6 +270,8 @@ def pose(
 
 def scaled(values: Values, exponent: int, dtype: Any) -> Values:
     """`values` times 2^exponent in the given dtype; the same object where that changes nothing."""
+    if isinstance(values, BlockMatrix):
+        return replace(values, exponent=values.exponent + exponent, dtype=np.dtype(dtype))
     if exponent == 0 and values.dtype == np.dtype(dtype):
         return values
     data = values.data if sparse.issparse(values) else values
@@ -299,6 +330,8 @@ def _scaled_penalties(penalties: Penalties, exponent: int, beta: float) -> Penal
 
 def _stored(values: Values, dense_from: float) -> Values:
     """Return the matrix dense or CSR, whichever makes fits faster; never dense beyond `DENSE_BYTES_MAX`."""
+    if isinstance(values, BlockMatrix):
+        return values
     size = values.shape[0] * values.shape[1]
     given_sparse = sparse.issparse(values)
     n_nonzero = values.nnz if given_sparse else np.count_nonzero(values)
@@ -307,3 +340,25 @@ def _stored(values: Values, dense_from: float) -> Values:
     if not given_sparse:
         return np.ascontiguousarray(values)
     return values.toarray() if size * values.dtype.itemsize <= DENSE_BYTES_MAX else values
+
+
+def in_blocks(values: Values) -> Values:
+    """Return a large matrix by blocks, dense or CSR as Frobenius fits have it; a smaller one as it is.
+
+    Parameters
+    ----------
+    values : ndarray, csr_array or BlockMatrix
+        Nonnegative.
+    """
+    size = values.shape[0] * values.shape[1]
+    if isinstance(values, BlockMatrix) or sparse.issparse(values):
+        n_nonzero = values.nnz
+    elif size <= block_matrix.LARGE:
+        return values
+    else:
+        n_nonzero = np.count_nonzero(values)
+    few = n_nonzero < DENSE_FROM_DENSITY[2.0] * size
+    if (n_nonzero if few else size) <= block_matrix.LARGE:
+        return values.loaded() if isinstance(values, BlockMatrix) else values
+    blocks = values if isinstance(values, BlockMatrix) else BlockMatrix.of(values)
+    return replace(blocks, is_sparse=few)

@@ -11,8 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
-from scipy.sparse.linalg import svds
+from scipy.sparse.linalg import aslinearoperator, svds
 
+from nmfcore.block_matrix import BlockMatrix
 from nmfcore.blocks import dense_rows, row_blocks
 from nmfcore.divergence import sum_of_squares
 
@@ -22,7 +23,7 @@ DENSE_ENTRIES = 2**24
 GRAM_SIZE = 3000
 
 Array = NDArray[np.float64]
-Values: TypeAlias = Any  # ndarray or csr_array
+Values: TypeAlias = Any  # ndarray, csr_array or BlockMatrix
 
 
 def svd_errors(V: Values, max_rank: int) -> Array:
@@ -49,7 +50,7 @@ def svd_errors(V: Values, max_rank: int) -> Array:
         raise ValueError("V has no positive entry, so its relative error is undefined")
     smaller, entries = min(V.shape), V.shape[0] * V.shape[1]
     is_small = entries <= DENSE_ENTRIES or not sparse.issparse(V)
-    if is_small and entries * smaller <= SVD_OPERATIONS:
+    if is_small and not isinstance(V, BlockMatrix) and entries * smaller <= SVD_OPERATIONS:
         squares = np.square(linalg.svdvals(dense_rows(V, slice(None))))
     elif smaller <= GRAM_SIZE:
         squares = np.maximum(linalg.eigvalsh(_gram_of_smaller_side(V))[::-1], 0.0)
@@ -124,6 +125,8 @@ def _mean_of_defined(values: Array) -> float | None:
 
 
 def _gram_of_smaller_side(V: Values) -> Array:
+    if isinstance(V, BlockMatrix):
+        return V.gram()
     wide = V.shape[0] < V.shape[1]
     if sparse.issparse(V):
         values = sparse.csr_array(V, dtype=np.float64)
@@ -139,7 +142,8 @@ def _gram_of_smaller_side(V: Values) -> Array:
 def _largest_squares(V: Values, max_rank: int) -> Array:
     """Squares of the max_rank largest singular values, descending."""
     start = np.random.default_rng(0).random(min(V.shape))
-    values = svds(
-        V.astype(np.float64), k=max_rank, v0=start, return_singular_vectors=False, solver="arpack"
-    )
+    matrix = V.astype(np.float64)
+    if isinstance(V, BlockMatrix):
+        matrix = aslinearoperator(matrix)
+    values = svds(matrix, k=max_rank, v0=start, return_singular_vectors=False, solver="arpack")
     return np.square(np.sort(np.asarray(values, dtype=np.float64))[::-1])

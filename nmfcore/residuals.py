@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from nmfcore.blocks import submatrix
 from nmfcore.runs import Runs
 
 MAX_ENTRIES = 2**22
@@ -48,11 +49,9 @@ def residual_excess(
     """
     stream = np.random.default_rng(seed)
     rows, columns = _sampled(np.shape(V), stream)
-    values = (
-        sparse.csr_array(V)[rows][:, columns].toarray() if sparse.issparse(V) else np.asarray(V)
-    )
-    if not sparse.issparse(V):
-        values = values[np.ix_(rows, columns)]
+    values = submatrix(V, rows, columns)
+    if sparse.issparse(values):
+        values = values.toarray()
     fitted = W[rows].astype(float) @ H[:, columns].astype(float)
     # At a scale of its own, so that no square over- or underflows.
     largest = float(np.abs(values).max(initial=0.0))

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
+from nmfcore.block_matrix import BLOCK_CELLS, BlockMatrix
+from nmfcore.blocks import submatrix
 from nmfcore.consensus import sample_labels
 from nmfcore.divergence import divergence_from_constant, divergences, sum_of_squares
 from nmfcore.errors import InputError
@@ -20,7 +22,7 @@ from nmfcore.local_density import LocalDensity, local_density
 from nmfcore.norms import column_norms
 from nmfcore.problem import Problem, pose
 from nmfcore.reconstruction import hoyer_sparseness
-from nmfcore.runs import Runs
+from nmfcore.runs import Runs, Status
 from nmfcore.solution_evidence import (
     SUPPORT_COSINE,
     assignments,
@@ -347,20 +349,50 @@ def coefficients(
             f"The solution has {len(W)} features, the new samples have {problem.shape[0]}; the same features in the "
             "same order are needed."
         )
+    if isinstance(problem.given, BlockMatrix):
+        return _coefficients_by_samples(problem, W, max_iter, tol)
     seen = None if observed is None else np.asarray(observed, bool)
+    return _coefficients_of_all(problem, W, seen, max_iter, tol)
+
+
+def _coefficients_of_all(
+    problem: Problem, W: Array, seen: NDArray[np.bool_] | None, max_iter: int, tol: float
+) -> Transformed:
+    """`coefficients` of samples that are in memory."""
     given, basis = problem.given, W
     if seen is not None and not seen.any(axis=1).all():
         rows = np.flatnonzero(seen.any(axis=1))
         given, basis, seen = given[rows], W[rows], seen[rows]
     exponents = _column_exponents(given)
     fit = transform_with(
-        _scaled_columns(given, -exponents), basis, loss, max_iter, tol, observed=seen
+        _scaled_columns(given, -exponents), basis, problem.loss, max_iter, tol, observed=seen
     )
     with np.errstate(over="ignore", under="ignore"):
         H = np.ldexp(np.asarray(fit.H, np.float64), exponents)
     at_scale = np.ldexp(np.asarray(fit.H, np.float64), exponents - 2 * problem.exponent)
     value = float(problem.in_units(_losses(problem, W, at_scale))[0])
     return Transformed(H, value, fit.relative_error, fit.n_iter, fit.status)
+
+
+def _coefficients_by_samples(problem: Problem, W: Array, max_iter: int, tol: float) -> Transformed:
+    """`coefficients` of a large matrix, some samples at a time."""
+    n_features, n_samples = problem.shape
+    step = max(BLOCK_CELLS // n_features, 1)
+    fits = []
+    for first in range(0, n_samples, step):
+        samples = np.arange(first, min(first + step, n_samples))
+        part = submatrix(problem.given, np.arange(n_features), samples)
+        posed = pose(part, None, problem.loss, "float64", by_blocks=False)
+        fits.append(_coefficients_of_all(posed, W, None, max_iter, tol))
+    statuses = {fit.status for fit in fits}
+    order = (Status.NON_FINITE, Status.MAX_ITER, Status.CONVERGED)
+    return Transformed(
+        np.concatenate([fit.H for fit in fits], axis=1),
+        sum(fit.loss for fit in fits),
+        np.concatenate([fit.relative_error for fit in fits]),
+        max(fit.n_iter for fit in fits),
+        next(status for status in order if status in statuses),
+    )
 
 
 def _column_exponents(values: Any) -> NDArray[np.int64]:

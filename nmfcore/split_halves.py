@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nmfcore.blocks import longer_side_cut, submatrix
+from nmfcore.cross_validation import MAX_CELLS
 from nmfcore.factorization import factorize
 from nmfcore.problem import pose
 from nmfcore.solution_evidence import match_runs, support_bars
@@ -37,6 +39,7 @@ def count_replications(
     Parameters
     ----------
     V : (n_features, n_samples) array_like or sparse
+        Of a large one, some samples or features are drawn (`nmfcore.cross_validation.MAX_CELLS`).
     W : (n_features, rank) ndarray
         The solution's components.
     loss, observed
@@ -48,14 +51,17 @@ def count_replications(
     (rank,) ndarray of int or None
         None where the halves are too small: fewer than `MIN_SAMPLES_A_HALF` samples, or than components.
     """
-    values = pose(V, observed, loss).given
     mask = None if observed is None else np.asarray(observed, bool)
+    stream = np.random.default_rng(np.random.SeedSequence([_SPLIT_STREAM]))
+    cut = longer_side_cut(np.shape(V), MAX_CELLS, np.random.default_rng(_SPLIT_STREAM))
+    if cut is not None:
+        V, W, mask = submatrix(V, *cut), W[cut[0]], None if mask is None else mask[np.ix_(*cut)]
+    values = pose(V, mask, loss, by_blocks=False).given
     samples = np.flatnonzero(np.asarray((values > 0).sum(axis=0)).ravel())
     rank = W.shape[1]
     size = len(samples) // 2
     if n_splits < 1 or size < max(MIN_SAMPLES_A_HALF, rank):
         return None
-    stream = np.random.default_rng(np.random.SeedSequence([_SPLIT_STREAM]))
     bars = support_bars(W)
     counts = np.zeros(rank, np.intp)
     for split in range(n_splits):

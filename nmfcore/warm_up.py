@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from nmfcore.block_matrix import BlockMatrix
 from nmfcore.factorization import factorize
 
 
@@ -18,6 +19,9 @@ def warm_up() -> None:
                 factorize(V, 2, range(2), loss=loss, max_iter=3, observed=observed, dtype=dtype)
         for loss in ("frobenius", "kullback-leibler"):
             factorize(thin, 2, range(2), loss=loss, max_iter=3, dtype=dtype)
+        large = BlockMatrix.of(thin.astype(dtype))
+        for blocks in (large, large.T):
+            blocks.times(np.ones((1, blocks.shape[1]), dtype))
 
 
 if __name__ == "__main__":

@@ -347,9 +347,10 @@ def size(n_bytes: float) -> str:
 
 def matrix_bytes(V: LabelledMatrix) -> float:
     """Bytes of the stored values of a matrix."""
+    itemsize = V.values.dtype.itemsize
     if V.is_sparse:
-        return float(V.values.data.nbytes + V.values.indices.nbytes + V.values.indptr.nbytes)
-    return float(V.values.nbytes)
+        return float(V.n_nonzero * (itemsize + 4) + 4 * (V.shape[0] + 1))
+    return float(V.shape[0] * V.shape[1] * itemsize)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from nmfcore.block_matrix import BlockMatrix
+
 Values: TypeAlias = Any
-"""ndarray or csr_array of a floating dtype; SciPy has no types to say so."""
+"""ndarray, csr_array or BlockMatrix of a floating dtype; SciPy has no types to say so."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,9 @@ class LabelledMatrix:
 
     Attributes
     ----------
-    values : (n_features, n_samples) ndarray or csr_array, float32 or float64
-        Nonnegative and finite; canonical if sparse (sorted indices, no duplicates, no explicit zeros).
+    values : (n_features, n_samples) ndarray, csr_array or BlockMatrix, float32 or float64
+        Nonnegative and finite; canonical if sparse (sorted indices, no duplicates, no explicit zeros). By blocks where
+        it was read from a large prepared file.
     feature_ids : (n_features,) ndarray of str
     sample_ids : (n_samples,) ndarray of str
     observed : (n_features, n_samples) ndarray of bool, optional
@@ -44,4 +47,12 @@ class LabelledMatrix:
     @property
     def is_sparse(self) -> bool:
         """Whether the values are stored as CSR."""
+        if isinstance(self.values, BlockMatrix):
+            return self.values.is_sparse
         return bool(sparse.issparse(self.values))
+
+    @property
+    def n_nonzero(self) -> int:
+        """Cells above 0."""
+        listed = self.is_sparse or isinstance(self.values, BlockMatrix)
+        return int(self.values.nnz if listed else np.count_nonzero(self.values))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmfcore.adapters.matrix import LabelledMatrix
+from nmfcore.adapters.readers import streamed
 from nmfcore.adapters.steps import apply_steps
 from nmfcore.adapters.steps.moments import taken
+from nmfcore.block_matrix import BlockMatrix
 from nmfcore.errors import InputError
 
 Json = dict[str, Any]
@@ -54,11 +56,13 @@ def prepare(matrix: LabelledMatrix, steps: Sequence[Json] = ()) -> Prepared:
     InputError
         If fewer than two features or samples remain, or a step cannot be applied.
     """
+    if steps:
+        matrix = replace(matrix, values=streamed.loaded(matrix.values))
     matrix, records = apply_steps(matrix, steps)
     kept: list[NDArray[np.bool_]] = []
     dropped: list[list[Json]] = []
-    for axis, ids in ((1, matrix.feature_ids), (0, matrix.sample_ids)):
-        positive = np.asarray((matrix.values > 0).sum(axis=axis)).ravel() > 0
+    axes = ((1, matrix.feature_ids), (0, matrix.sample_ids))
+    for (axis, ids), positive in zip(axes, _positive(matrix), strict=True):
         unseen = np.zeros(len(ids), bool)
         if matrix.observed is not None:
             unseen[:] = ~matrix.observed.any(axis=axis)
@@ -73,7 +77,10 @@ def prepare(matrix: LabelledMatrix, steps: Sequence[Json] = ()) -> Prepared:
                 for i in np.flatnonzero(~positive)
             ]
         )
-    reduced = matrix if all(map(np.all, kept)) else taken(matrix, *kept)
+    reduced = matrix
+    if not all(map(np.all, kept)):
+        take = streamed.taken if isinstance(matrix.values, BlockMatrix) else taken
+        reduced = take(matrix, *kept)
     for name, size in zip(("feature", "sample"), reduced.shape, strict=True):
         if size < 2:
             raise InputError(
@@ -93,12 +100,26 @@ def _warnings(matrix: LabelledMatrix, features: list[Json], samples: list[Json])
             warnings.append(
                 f"Left out of the fit and restored as zeros: {who} without a positive value ({names}{more})."
             )
-    visible = matrix.values if matrix.is_sparse else _visible(matrix)
-    if not matrix.is_sparse and np.ptp(visible) == 0:
+    if _is_constant(matrix):
         warnings.append(
             "The matrix is constant: one component fits it exactly, and no rank can be told from noise."
         )
     return warnings
+
+
+def _positive(matrix: LabelledMatrix) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which features, and which samples, have a positive cell."""
+    if isinstance(matrix.values, BlockMatrix):
+        return streamed.positive(matrix.values)
+    above = matrix.values > 0
+    features, samples = (np.asarray(above.sum(axis=axis)).ravel() > 0 for axis in (1, 0))
+    return features, samples
+
+
+def _is_constant(matrix: LabelledMatrix) -> bool:
+    if isinstance(matrix.values, BlockMatrix):
+        return streamed.is_constant(matrix.values)
+    return not matrix.is_sparse and bool(np.ptp(_visible(matrix)) == 0)
 
 
 def _visible(matrix: LabelledMatrix) -> NDArray[np.floating]:

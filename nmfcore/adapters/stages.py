@@ -177,6 +177,7 @@ def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -
         feature_ids=source["feature_ids"],
         sample_ids=source["sample_ids"],
         settings={name: source[name] for name in readers.FORMATS if name in source},
+        stream=not source["steps"],
     )
     log.info("%s: %s", source["path"], readers.describe(matrix))
     prepared = prepare(matrix, source["steps"])
@@ -195,7 +196,6 @@ def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -
         )
     sha256 = store.matrix_digest(kept)
     n_cells = kept.shape[0] * kept.shape[1]
-    stored = kept.values.nnz if kept.is_sparse else int(np.count_nonzero(kept.values))
     provenance = _provenance(sha256, source, "prepare")
     store.write_matrix(npz, kept, provenance)
     store.write_json(
@@ -205,7 +205,7 @@ def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -
             "shape": list(kept.shape),
             "storage": "csr" if kept.is_sparse else "dense",
             "dtype": str(kept.values.dtype),
-            "density": stored / n_cells,
+            "density": kept.n_nonzero / n_cells,
             "n_missing": 0 if kept.observed is None else int((~kept.observed).sum()),
             "source": {
                 "path": source["path"],
@@ -317,6 +317,7 @@ def validate_rank(matrix: str, rank: int, settings: Json, json: str) -> None:
             "start_errors": [_numbers(fold) for fold in result.start_errors],
             "cost": _number(result.cost),
             "n_rounds": result.n_rounds,
+            "n_cells": result.n_cells,
             "provenance": _provenance(sha256, settings, "validate"),
         },
     )

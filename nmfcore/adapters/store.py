@@ -17,7 +17,7 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -26,9 +26,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from nmfcore import block_matrix
 from nmfcore.adapters.matrix import LabelledMatrix
+from nmfcore.adapters.stored_rows import (
+    OpenFile,
+    StoredCsr,
+    Stream,
+    append_streams,
+    stored_array,
+)
 from nmfcore.batches import plan_batches
+from nmfcore.block_matrix import BlockMatrix, Source
 from nmfcore.errors import ResultError
+from nmfcore.problem import in_blocks
 from nmfcore.runs import Runs, concatenate_runs
 
 if TYPE_CHECKING:
@@ -73,14 +83,20 @@ def matrix_digest(matrix: LabelledMatrix) -> str:
     The same matrix gives the same digest whatever file it came from and however it is stored.
     """
     sha = hashlib.sha256(f"{matrix.shape} {matrix.values.dtype.str}".encode())
-    csr = matrix.values if matrix.is_sparse else sparse.csr_array(matrix.values)
-    for part in (csr.data, csr.indices.astype(np.int64), csr.indptr.astype(np.int64)):
-        sha.update(np.ascontiguousarray(part).data)
+    values = in_blocks(matrix.values) if matrix.observed is None else matrix.values
+    for block in [values] if not isinstance(values, BlockMatrix) else _csr_blocks(values):
+        csr = sparse.csr_array(block)
+        for part in (csr.data, csr.indices.astype(np.int64), csr.indptr.astype(np.int64)):
+            sha.update(np.ascontiguousarray(part).data)
     if matrix.observed is not None:
         sha.update(np.packbits(matrix.observed).data)
     for ids in (matrix.feature_ids, matrix.sample_ids):
         sha.update("\0".join(map(str, ids)).encode())
     return sha.hexdigest()
+
+
+def _csr_blocks(values: BlockMatrix) -> Iterator[sparse.csr_array]:
+    return (block for _, block in replace(values, is_sparse=True).blocks())
 
 
 def files_digest(root: str | Path, files: Sequence[Path]) -> str:
@@ -190,11 +206,17 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         file.write(content)
 
 
-def write_npz(path: str | Path, arrays: Mapping[str, Any], provenance: Json) -> None:
+def write_npz(
+    path: str | Path,
+    arrays: Mapping[str, Any],
+    provenance: Json,
+    streams: Mapping[str, Stream] | None = None,
+) -> None:
     """Write arrays and their provenance to a sealed npz without pickles; equal content gives equal bytes."""
     with _replacing(Path(path)) as file:
         text = json.dumps(provenance, sort_keys=True, allow_nan=False)
         np.savez(file, allow_pickle=False, **arrays, provenance=np.array(text))
+        append_streams(file, streams or {})
         file.seek(-2, os.SEEK_END)  # the archive ends with the length of its comment, here 0
         body = file.tell()
         file.seek(0)
@@ -256,16 +278,31 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
     ResultError
         If the file is missing, truncated, altered, or no sealed npz.
     """
+    with _sealed(path) as file, _reading(path), np.load(file, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _sealed(path: str | Path) -> IO[bytes]:
+    """Open a sealed npz whose content is what was written; it is read once, and not held."""
     try:
-        content = Path(path).read_bytes()
+        file = open(path, "rb")  # noqa: SIM115 (the caller closes it)
     except FileNotFoundError:
         raise ResultError(f"{path}: no such result file; run the sweep first.") from None
-    body, seal = content[: -_SEAL_BYTES - 2], content[-_SEAL_BYTES - 2 :]
-    if seal != _SEAL_LENGTH + _SEAL + hashlib.sha256(body).hexdigest().encode():
+    body = max(os.fstat(file.fileno()).st_size - _SEAL_BYTES - 2, 0)
+    sha = hashlib.sha256()
+    while chunk := file.read(min(1 << 20, body - file.tell())):
+        sha.update(chunk)
+    if file.read() != _SEAL_LENGTH + _SEAL + sha.hexdigest().encode():
+        file.close()
         raise _damaged(path, "its checksum does not fit its content")
+    file.seek(0)
+    return file
+
+
+@contextmanager
+def _reading(path: str | Path) -> Iterator[None]:
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        yield
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise _damaged(path, f"it cannot be read ({error})") from error
 
@@ -325,38 +362,87 @@ def refuse_mixture(provenances: Mapping[str, Json], keys: Sequence[str]) -> None
 
 
 def write_matrix(path: str | Path, matrix: LabelledMatrix, provenance: Json) -> None:
-    """Write `prepared/matrix.npz`."""
-    values = matrix.values
-    arrays: dict[str, Any] = (
-        {
+    """Write `prepared/matrix.npz`.
+
+    A large matrix without missing cells (`nmfcore.block_matrix`) is written block by block along its longer side: a
+    dense one column by column where it has more samples than features, a sparse one as the CSR of its transpose.
+    """
+    values = in_blocks(matrix.values) if matrix.observed is None else matrix.values
+    arrays: dict[str, Any] = {}
+    streams: dict[str, Stream] = {}
+    if isinstance(values, BlockMatrix):
+        arrays, streams = _streamed(replace(values, is_sparse=matrix.is_sparse))
+    elif sparse.issparse(values):
+        arrays = {
             "data": values.data,
             "indices": values.indices,
             "indptr": values.indptr,
             "shape": np.array(values.shape),
         }
-        if sparse.issparse(values)
-        else {"values": values}
-    )
+    else:
+        arrays = {"values": values}
     arrays |= {"feature_ids": matrix.feature_ids, "sample_ids": matrix.sample_ids}
     if matrix.observed is not None:
         arrays["observed"] = matrix.observed
-    write_npz(path, arrays, provenance)
+    write_npz(path, arrays, provenance, streams)
+
+
+def _streamed(values: BlockMatrix) -> tuple[dict[str, Any], dict[str, Stream]]:
+    """Arrays, and arrays part by part, of a large matrix."""
+
+    def blocks() -> Iterator[Any]:
+        return (block for _, block in values.blocks())
+
+    if not values.is_sparse:
+        return {}, {"values": Stream(values.shape, values.dtype, blocks, values.transposed)}
+    counts = np.concatenate([np.diff(block.indptr) for block in blocks()])
+    indptr = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+    size = (int(indptr[-1]),)
+    streams = {
+        "data": Stream(size, values.dtype, lambda: (block.data for block in blocks())),
+        "indices": Stream(size, np.dtype(np.int32), lambda: (block.indices for block in blocks())),
+    }
+    kept = {"indptr": indptr, "shape": np.array(values.shape)}
+    return kept | {"transposed": np.array(values.transposed)}, streams
 
 
 def read_matrix(path: str | Path) -> tuple[LabelledMatrix, str]:
-    """Matrix of `prepared/matrix.npz` and its digest."""
-    arrays = read_npz(path)
-    values = (
-        arrays["values"]
-        if "values" in arrays
-        else sparse.csr_array(
-            (arrays["data"], arrays["indices"], arrays["indptr"]), shape=tuple(arrays["shape"])
-        )
-    )
+    """Matrix of `prepared/matrix.npz` and its digest; the values of a large one stay on disk."""
+    with (
+        _sealed(path) as file,
+        _reading(path),
+        np.load(file, allow_pickle=False) as archive,
+    ):
+        names = [n for n in archive.files if n not in ("values", "data", "indices")]
+        arrays = {name: archive[name] for name in names}
+        values = _stored_values(file, archive, arrays)
     matrix = LabelledMatrix(
         values, arrays["feature_ids"], arrays["sample_ids"], arrays.get("observed")
     )
     return matrix, str(provenance_of(arrays)["input_sha256"])
+
+
+def _stored_values(file: IO[bytes], archive: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
+    """Values of a matrix in an npz: by blocks where it was written so, else in memory."""
+    if "values" in archive.files:
+        rows, transposed = stored_array(OpenFile(file), archive.zip, "values")
+        is_large = rows.shape[0] * rows.shape[1] > block_matrix.LARGE and "observed" not in arrays
+        if is_large and rows.shape[0] >= rows.shape[1]:
+            return BlockMatrix(Source(rows), transposed, rows.dtype)
+        return archive["values"]
+    n_features, n_samples = map(int, arrays["shape"])
+    shape = (n_features, n_samples)
+    if "transposed" not in arrays:
+        return sparse.csr_array(
+            (archive["data"], archive["indices"], arrays["indptr"]), shape=shape
+        )
+    transposed = bool(arrays["transposed"])
+    kept = OpenFile(file)
+    data, indices = (stored_array(kept, archive.zip, name)[0] for name in ("data", "indices"))
+    stored = StoredCsr(
+        data, indices, arrays["indptr"], (n_samples, n_features) if transposed else shape
+    )
+    return BlockMatrix(Source(stored), transposed, stored.dtype, 0, True)
 
 
 def write_runs(npz: str | Path, tsv: str | Path, runs: Runs, provenance: Json) -> None:

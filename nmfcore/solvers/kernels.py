@@ -155,6 +155,37 @@ def csr_product(indptr: Any, indices: Any, data: Any, factors: Any, out: Any) ->
 
 
 @compiled
+def csr_transposed_product(indptr: Any, indices: Any, data: Any, factors: Any, out: Any) -> None:
+    """``out = factors @ M`` for a CSR matrix M (n_in, n_out) of few columns.
+
+    Sums are kept for a panel of `PANEL` factors, so that an entry of M meets neighbours in memory.
+
+    Parameters
+    ----------
+    indptr, indices, data : CSR of M
+    factors : (n_rows, n_in)
+    out : (n_rows, n_out)
+    """
+    n_rows, n_in = factors.shape
+    n_out = out.shape[1]
+    sums = np.empty((n_out, PANEL), factors.dtype)
+    own = np.zeros(PANEL, factors.dtype)
+    for first in range(0, n_rows, PANEL):
+        width = min(PANEL, n_rows - first)
+        sums[:] = factors.dtype.type(0)
+        for i in range(n_in):
+            for r in range(width):
+                own[r] = factors[first + r, i]
+            for p in range(indptr[i], indptr[i + 1]):
+                total, v = sums[indices[p]], data[p]
+                for r in range(PANEL):
+                    total[r] += v * own[r]
+        for j in range(n_out):
+            for r in range(width):
+                out[first + r, j] = sums[j, r]
+
+
+@compiled
 def sampled_product(indptr: Any, indices: Any, left: Any, right: Any, out: Any) -> None:
     """Entries of ``left @ right.T`` at the places of a CSR matrix; left (n_rows, rank), right (n_columns, rank)."""
     for i in range(len(indptr) - 1):

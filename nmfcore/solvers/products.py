@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from nmfcore.block_matrix import BlockMatrix
 from nmfcore.solvers.kernels import csr_product
 
 Floats = NDArray[np.floating]
@@ -69,6 +70,23 @@ class SparseProducts:
         return _times(self.VT, W)
 
 
+class BlockProducts:
+    """V by blocks, in memory or on disk."""
+
+    def __init__(self, V: BlockMatrix) -> None:
+        self.V = V
+        self.dtype = V.dtype
+        self.squared_norm = V.squares
+
+    def with_samples(self, H: Floats) -> Floats:
+        """See `Products`."""
+        return self.V.times(_stack(H)).reshape(*H.shape[:2], -1)
+
+    def with_features(self, W: Floats) -> Floats:
+        """See `Products`."""
+        return self.V.T.times(_stack(W)).reshape(*W.shape[:2], -1)
+
+
 class CompressedProducts:
     """V ≈ Q B of low rank: a product costs (n_features + n_samples) · r instead of their product."""
 
@@ -86,12 +104,22 @@ class CompressedProducts:
         return ((_stack(W) @ self.Q) @ self.B).reshape(*W.shape[:2], -1)
 
 
-def compress(V: Floats | sparse.csr_array, rank: int, power: int = 2) -> CompressedProducts:
+def products_of(V: Floats | sparse.csr_array | BlockMatrix) -> Products:
+    """Products with V, as it is stored."""
+    if isinstance(V, BlockMatrix):
+        return BlockProducts(V)
+    return SparseProducts(V) if sparse.issparse(V) else DenseProducts(V)
+
+
+def compress(
+    V: Floats | sparse.csr_array | BlockMatrix, rank: int, power: int = 2
+) -> CompressedProducts:
     """Randomised QB of V (Halko, Martinsson & Tropp 2011) with a fixed stream, so equal V gives equal Q, B.
 
     Parameters
     ----------
-    V : (n_features, n_samples) ndarray or csr_array
+    V : (n_features, n_samples) ndarray, csr_array or BlockMatrix
+        Looked at 2 + 2 · power times.
     rank : int
         Columns of Q.
     power : int
@@ -104,8 +132,14 @@ def compress(V: Floats | sparse.csr_array, rank: int, power: int = 2) -> Compres
         Y = V @ Z
     Q = np.linalg.qr(Y)[0]
     B = (V.T @ Q).T
-    data = V.data if sparse.issparse(V) else V
-    return CompressedProducts(Q, np.ascontiguousarray(B), squares(np.asarray(data)))
+    return CompressedProducts(Q, np.ascontiguousarray(B), squared_norm(V))
+
+
+def squared_norm(V: Floats | sparse.csr_array | BlockMatrix) -> float:
+    """Sum of the squares of V, accumulated in float64."""
+    if isinstance(V, BlockMatrix):
+        return V.squares
+    return squares(np.asarray(V.data if sparse.issparse(V) else V))
 
 
 def squares(values: Floats) -> float:

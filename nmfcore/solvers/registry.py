@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from nmfcore.block_matrix import BlockMatrix
 from nmfcore.divergence import sum_of_squares
 from nmfcore.errors import InputError
 from nmfcore.problem import DENSE_BYTES_MAX, Problem
@@ -17,7 +18,7 @@ from nmfcore.solvers.completion import complete
 from nmfcore.solvers.hals import HalsUpdates
 from nmfcore.solvers.kullback_leibler import KullbackLeiblerUpdates
 from nmfcore.solvers.multiplicative import MultiplicativeUpdates
-from nmfcore.solvers.products import DenseProducts, Products, SparseProducts, compress
+from nmfcore.solvers.products import Products, compress, products_of
 
 Floats = NDArray[np.floating]
 
@@ -90,7 +91,7 @@ class Hals:
 
     def updates(self, problem: Problem) -> Updates:
         """See `Solver`."""
-        products = _products(problem.V)
+        products = products_of(problem.V)
         if problem.weights is not None:
             # V holds w∘v; the loss needs Σ w v².
             products.squared_norm = sum_of_squares(problem.exact, problem.weights)
@@ -101,6 +102,7 @@ class Hals:
     ) -> Solved:
         """See `Solver`."""
         description = f"hals ({'sparse' if problem.is_sparse else 'dense'}"
+        description += ", by blocks" * isinstance(problem.V, BlockMatrix)
         rough, remaining = None, np.full(len(W), max_iter)
         stand_in, words = _stand_in(problem, W.shape[1]) if max_iter else (None, "")
         if stand_in is not None:
@@ -123,11 +125,7 @@ def _stand_in(problem: Problem, rank: int) -> tuple[Products | None, str]:
     width = compression_width(problem, rank)
     if width:
         return compress(V, width), f"{words}, compressed to {width}"
-    return (_products(V), words) if words else (None, "")
-
-
-def _products(V: Floats | sparse.csr_array) -> DenseProducts | SparseProducts:
-    return SparseProducts(V) if sparse.issparse(V) else DenseProducts(V)
+    return (products_of(V), words) if words else (None, "")
 
 
 class CoordinateDescent:

@@ -16,9 +16,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, sparse
-from scipy.sparse.linalg import svds
+from scipy import linalg
+from scipy.sparse.linalg import aslinearoperator, svds
 
+from nmfcore.block_matrix import BlockMatrix
 from nmfcore.errors import InputError
 from nmfcore.problem import Problem
 
@@ -116,7 +117,9 @@ def _leading(problem: Problem, rank: int) -> tuple[Floats, Floats, Floats]:
     """Leading singular triplets, largest first."""
     V = problem.V.astype(np.float64)
     smaller = min(V.shape)
-    dense = not sparse.issparse(V)
+    if isinstance(V, BlockMatrix):
+        V = V.loaded() if rank >= smaller else aslinearoperator(V)
+    dense = isinstance(V, np.ndarray)
     if rank >= smaller or (dense and (smaller <= 500 or rank >= smaller // 2)):
         U, values, Vt = linalg.svd(V if dense else V.toarray(), full_matrices=False)
         return U[:, :rank], values[:rank], Vt[:rank]

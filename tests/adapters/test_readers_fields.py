@@ -89,10 +89,8 @@ def test_h5ad_layer_raw_dense_and_names(tmp_path: Path) -> None:
 
 
 def test_a_large_dense_h5ad_is_kept_sparse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nmfcore.adapters.readers import hdf5
-
-    monkeypatch.setattr(hdf5, "DENSE_BYTES_MAX", 100)
-    monkeypatch.setattr(hdf5, "_SLICE_BYTES", 1000)
+    monkeypatch.setattr("nmfcore.block_matrix.LARGE", 100)
+    monkeypatch.setattr("nmfcore.block_matrix.BLOCK_CELLS", 100)
     matrix = read_matrix(write_h5ad(tmp_path / "x.h5ad", COUNTS.toarray()))
     assert matrix.is_sparse
     np.testing.assert_array_equal(matrix.values.toarray(), COUNTS.toarray().T)

@@ -20,6 +20,7 @@ from nmfcore.consensus import (
     cophenetic_correlation,
     dispersion,
     dispersion_from_labels,
+    feature_labels,
     pac,
     run_labels,
     sample_labels,
@@ -775,3 +776,31 @@ class TestSummary:
         one, other = summarize_consensus(labels, 4), summarize_consensus(renamed, 4)
         for name in CRITERIA:
             assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-12)
+
+
+def test_features_are_labelled_by_the_component_they_weigh_most_in():
+    W = np.array([[[3.0, 1.0], [1.0, 2.0], [2.0, 2.0], [0.0, 0.0]]])
+    H = np.array([[[1.0, 0.0], [3.0, 4.0]]])  # of norm 1 and 5
+    assert feature_labels(W, H).tolist() == [[1, 1, 1, -1]]
+    assert feature_labels(W, H * [[[10.0], [1.0]]]).tolist() == [[0, -1, 0, -1]]
+
+
+def test_more_distinct_samples_than_are_sampled_are_stated(monkeypatch):
+    monkeypatch.setattr("nmfcore.consensus.SAMPLED", 40)
+    stream = np.random.default_rng(0)
+    labels = stream.integers(3, size=(20, 300))
+    summary = summarize_consensus(labels, 3, max_samples=100)
+    assert summary.sampled is not None
+    assert len(summary.sampled) == 40
+    exact = summarize_consensus(labels, 3)
+    assert exact.sampled is None
+    assert summary.dispersion == pytest.approx(exact.dispersion, abs=1e-12)
+    assert summary.pac == pytest.approx(exact.pac, abs=0.05)
+
+
+def test_the_order_of_leaves_moves_no_number():
+    labels = np.random.default_rng(0).integers(3, size=(10, 50))
+    with_order = summarize_consensus(labels, 3)
+    without = summarize_consensus(labels, 3, leaves_in_order=False)
+    for name in ("cophenetic_correlation", "dispersion", "pac", "consensus_silhouette"):
+        assert getattr(with_order, name) == getattr(without, name)

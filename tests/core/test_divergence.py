@@ -196,7 +196,7 @@ class TestLosses:
 
 @pytest.mark.parametrize("loss", [frobenius_loss, kullback_leibler])
 def test_sparse_matrices_are_not_made_dense(loss, monkeypatch):
-    monkeypatch.setattr(divergence, "dense_rows", None)
+    monkeypatch.setattr(divergence, "dense_parts", None)
     V, W, H = problem(np.random.default_rng(10), density=0.3)
     assert loss(sparse.csr_array(V), W, H) == pytest.approx(loss_oracle(loss, V, W, H), rel=1e-12)
 

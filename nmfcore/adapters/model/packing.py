@@ -13,6 +13,7 @@ import numpy as np
 import nmfcore
 from nmfcore.adapters.model.applying import FittedComponents, read_fitted, write_fitted
 from nmfcore.adapters.store import SweepFolder
+from nmfcore.blocks import submatrix
 
 REQUIREMENTS = ("mlflow", "numba", "numpy", "pandas", "scipy")
 N_EXAMPLES = 2
@@ -67,7 +68,7 @@ def _example(folder: SweepFolder, fitted: FittedComponents) -> Any:
     import pandas as pd
 
     V = folder.matrix
-    values = V.values[:, :N_EXAMPLES]
+    values = submatrix(V.values, *(np.arange(n) for n in (V.shape[0], min(V.shape[1], N_EXAMPLES))))
     dense = values.toarray() if V.is_sparse else np.asarray(values)
     return pd.DataFrame(
         dense.T.astype(np.float64),

@@ -11,6 +11,7 @@ from nmfcore.adapters.readers.annotations import read_annotations
 from nmfcore.adapters.readers.files import files_of, find
 from nmfcore.adapters.readers.formats import FORMATS, recognised, settings_of
 from nmfcore.adapters.readers.ids import read_ids
+from nmfcore.adapters.readers.streamed import loaded
 from nmfcore.adapters.readers.validation import validate
 from nmfcore.adapters.readers.wording import few
 from nmfcore.errors import ConfigError, InputError
@@ -43,6 +44,7 @@ def read_matrix(
     sample_ids: str | os.PathLike[str] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     min_samples: int = 2,
+    stream: bool = False,
 ) -> LabelledMatrix:
     """Read a matrix from a file or folder and check it.
 
@@ -66,6 +68,8 @@ def read_matrix(
         For each format the keywords of its reader, such as ``{"h5ad": {"layer": "counts"}}``.
     min_samples : int
         2 for a matrix to factorise, 1 for new samples of components that are known.
+    stream : bool
+        Whether a large matrix may stay in its file, to be read block by block (`nmfcore.block_matrix`).
 
     Returns
     -------
@@ -86,7 +90,8 @@ def read_matrix(
     found = find(path, folders=True)
     entry = recognised(found, format_name)
     parsed = entry.read(found, **settings_of(entry, settings or {}, found.name))
-    values, ids = parsed.values, (parsed.row_ids, parsed.column_ids)
+    values = parsed.values if stream else loaded(parsed.values)
+    ids = (parsed.row_ids, parsed.column_ids)
     if orientation == "samples_by_features" and not parsed.is_oriented:
         values, ids = values.T, ids[::-1]
     if max(values.shape) > LARGEST_AXIS:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.lib import format as npy
 from scipy import sparse
 
 from nmfcore.adapters.readers.files import unreadable
 from nmfcore.adapters.readers.parsed import Block, Parsed
 from nmfcore.adapters.readers.sizes import refuse_large_archive
+from nmfcore.adapters.readers.streamed import large
 from nmfcore.adapters.readers.wording import few
+from nmfcore.adapters.stored_rows import OpenFile, StoredArray
+from nmfcore.block_matrix import BlockMatrix
 from nmfcore.errors import InputError
 
 IDS = ("feature_ids", "sample_ids")
@@ -41,6 +47,8 @@ def read(path: Path) -> Parsed:
     """
     with damage_named(path):
         content = _content(path)
+        if isinstance(content, BlockMatrix):
+            return Parsed(content)
         if isinstance(content, np.ndarray):
             return Parsed(_two_dimensional(content, path.name))
         if sparse.issparse(content):
@@ -110,6 +118,9 @@ def _content(path: Path) -> Any:
         raise InputError(f"{path.name} is empty: there is nothing to factorise. Write it again.")
     refuse_large_archive(path)
     with path.open("rb") as stream:
+        blocks = _large_array(stream)
+        if blocks is not None:
+            return blocks
         loaded = np.load(stream, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return loaded
@@ -127,8 +138,38 @@ def _content(path: Path) -> Any:
     return matrix
 
 
+def _large_array(stream: IO[bytes]) -> BlockMatrix | None:
+    """Return a large .npy by blocks, where its rows, or its columns, follow one another along the longer side."""
+    try:
+        if npy.read_magic(stream) == (1, 0):
+            shape, fortran_order, dtype = npy.read_array_header_1_0(stream)
+            if (
+                len(shape) == 2
+                and _size(stream) >= stream.tell() + math.prod(shape) * dtype.itemsize
+            ):
+                sides = shape[::-1] if fortran_order else shape
+                rows = StoredArray(OpenFile(stream), stream.tell(), sides, dtype)
+                blocks = large(rows, is_sparse=False)
+                return blocks.T if blocks is not None and fortran_order else blocks
+    except ValueError:
+        pass  # no .npy, or a damaged one: what is wrong is said by np.load
+    finally:
+        stream.seek(0)
+    return None
+
+
+def _size(stream: IO[bytes]) -> int:
+    return os.fstat(stream.fileno()).st_size
+
+
 def check_compressed(
-    data: Block, indices: Block, indptr: Block, n_major: int, n_minor: int
+    data: Block,
+    indices: Block,
+    indptr: Block,
+    n_major: int,
+    n_minor: int,
+    *,
+    check_indices: bool = True,
 ) -> None:
     """Refuse indices that would make SciPy's compiled code write outside its memory.
 
@@ -140,6 +181,8 @@ def check_compressed(
         Of a CSR or CSC matrix.
     n_major, n_minor : int
         Length of the axis that ``indptr`` counts, and of the other one.
+    check_indices : bool
+        Whether to look at the indices themselves.
 
     Raises
     ------
@@ -150,7 +193,7 @@ def check_compressed(
         raise ValueError("indptr does not rise from 0, with one step a row or column")
     if indices.shape != (indptr[-1],) or len(data) != indptr[-1]:
         raise ValueError("indptr, indices and data differ in length")
-    if indices.size and (indices.min() < 0 or indices.max() >= n_minor):
+    if check_indices and indices.size and (indices.min() < 0 or indices.max() >= n_minor):
         raise ValueError(f"an index lies outside 0 … {n_minor - 1}")
 
 

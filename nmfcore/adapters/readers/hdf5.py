@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
+from nmfcore import block_matrix
 from nmfcore.adapters.readers.arrays import check_compressed
 from nmfcore.adapters.readers.files import unreadable
 from nmfcore.adapters.readers.packages import load
 from nmfcore.adapters.readers.parsed import Block
+from nmfcore.adapters.readers.streamed import canonical, large
+from nmfcore.block_matrix import BlockMatrix
 from nmfcore.errors import InputError
 
 Node = Any
 """h5py.File, Group or Dataset; h5py has no types to say so."""
-
-DENSE_BYTES_MAX = 1 << 30
-"""A larger dense array is read in slices and kept sparse."""
-_SLICE_BYTES = 1 << 26
 
 
 @contextmanager
@@ -87,7 +88,15 @@ def compressed(node: Node, make: Any, shape: tuple[int, int]) -> Block:
     make : type
         `scipy.sparse.csr_array` or `csc_array`.
     shape : (int, int)
+
+    Returns
+    -------
+    sparse array or BlockMatrix
+        The latter of a large one, whose entries are read later.
     """
+    streamed = _streamed(node, make, shape)
+    if streamed is not None:
+        return streamed
     data, indices, indptr = (node[name][()] for name in ("data", "indices", "indptr"))
     n_major, n_minor = shape if make is sparse.csr_array else shape[::-1]
     # SciPy reads from wherever a damaged indptr points.
@@ -98,12 +107,62 @@ def compressed(node: Node, make: Any, shape: tuple[int, int]) -> Block:
 
 
 def _dense(node: Node) -> Block:
-    size = int(np.prod(node.shape)) * node.dtype.itemsize
-    if node.ndim != 2 or size <= DENSE_BYTES_MAX:
-        return node[()]
-    step = max(_SLICE_BYTES // (node.shape[1] * node.dtype.itemsize), 1)
-    slices = (node[start : start + step] for start in range(0, node.shape[0], step))
-    return sparse.vstack([sparse.csr_array(part) for part in slices], format="csr")
+    blocks = None
+    if node.ndim == 2:
+        rows = DenseRows(Path(node.file.filename), node.name, node.shape, node.dtype)
+        blocks = large(rows, is_sparse=False)
+    return node[()] if blocks is None else blocks
+
+
+@dataclass(frozen=True)
+class DenseRows:
+    """Rows of a dense array in a file."""
+
+    path: Path
+    name: str
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        with opened(self.path) as file:
+            return np.asarray(file[self.name][rows])
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """Rows of a CSR matrix in a file."""
+
+    path: Path
+    name: str
+    indptr: NDArray[np.integer]
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+
+    def __getitem__(self, rows: slice) -> sparse.csr_array:
+        indptr = self.indptr[rows.start : rows.stop + 1]
+        entries = slice(int(indptr[0]), int(indptr[-1]))
+        with opened(self.path) as file:
+            node = file[self.name]
+            data, indices = node["data"][entries], node["indices"][entries].astype(np.int32)
+            own = (indptr - indptr[0]).astype(np.int32)
+            check_compressed(data, indices, own, len(own) - 1, self.shape[1])
+        return canonical(
+            sparse.csr_array((data, indices, own), shape=(len(own) - 1, self.shape[1]))
+        )
+
+
+def _streamed(node: Node, make: Any, shape: tuple[int, int]) -> BlockMatrix | None:
+    """Return a large sparse matrix by blocks along its compressed axis, where that is the longer one."""
+    data = node["data"]
+    if data.ndim != 1 or data.shape[0] <= block_matrix.LARGE:
+        return None
+    by_rows = make is sparse.csr_array
+    major = shape if by_rows else shape[::-1]
+    indptr = node["indptr"][()]
+    check_compressed(data, node["indices"], indptr, *major, check_indices=False)
+    rows = SparseRows(Path(node.file.filename), node.name, indptr, major, data.dtype)
+    blocks = large(rows, is_sparse=True)
+    return blocks if blocks is None or by_rows else blocks.T
 
 
 def names(node: Node) -> list[str]:

@@ -12,7 +12,9 @@ from scipy import sparse
 from nmfcore.adapters.matrix import LabelledMatrix, Values
 from nmfcore.adapters.readers.cells import EXACT_INTEGERS, N_SHOWN
 from nmfcore.adapters.readers.parsed import Block
+from nmfcore.adapters.readers.streamed import loaded, usable
 from nmfcore.adapters.readers.wording import counted, few, quoted
+from nmfcore.block_matrix import BlockMatrix
 from nmfcore.errors import ConfigError, InputError
 
 MISSING_CHOICES = ("error", "mask")
@@ -77,6 +79,10 @@ def validate(
     _check_settings(missing, absent, negative_tolerance)
     axes = _Axes(source, list(feature_ids), list(sample_ids), remedy)
     axes.check(values.shape, min_samples)
+    if isinstance(values, BlockMatrix):
+        if absent == "zero" and usable(values):
+            return _by_blocks(values, axes, notices)
+        values = loaded(values)
     listed, absent_notice = _listed(values, axes, absent)
     block, conversion = _floating(values, axes)
     block, missing_notice, observed = _without_missing(block, axes, missing)
@@ -94,6 +100,20 @@ def validate(
         np.array(axes.sample_ids, dtype=np.str_),
         observed,
         (*notices, *conversion, *absent_notice, *missing_notice, *negative_notice),
+    )
+
+
+def _by_blocks(values: BlockMatrix, axes: _Axes, notices: Sequence[str]) -> LabelledMatrix:
+    """Return a matrix that has been found sound and stays in its file."""
+    target = np.dtype(np.float32 if values.dtype == np.float32 else np.float64)
+    if values.dtype != target:
+        notices = (*notices, f"{axes.source}: {values.dtype} values are converted to float64.")
+    return LabelledMatrix(
+        values.astype(target),
+        np.array(axes.feature_ids, dtype=np.str_),
+        np.array(axes.sample_ids, dtype=np.str_),
+        None,
+        tuple(notices),
     )
 
 

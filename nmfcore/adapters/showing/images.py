@@ -19,6 +19,7 @@ from nmfcore.adapters.figures.drawing import save
 from nmfcore.adapters.figures.style import DOUBLE_COLUMN, new_figure, place, styled, write
 from nmfcore.adapters.showing.cosines import cosines
 from nmfcore.adapters.store import SweepFolder, write_table
+from nmfcore.blocks import in_memory
 from nmfcore.errors import InputError
 from nmfcore.reconstruction import hoyer_sparseness
 
@@ -44,7 +45,7 @@ def show(folder: SweepFolder, out: Path, reference: str | None) -> None:
     _, arrays = folder.solution_at()
     pixels, shape = _pixels(arrays["feature_ids"], folder.matrix_info)
     W, H = arrays["W"].astype(float), arrays["H"].astype(float)
-    values = folder.matrix.values
+    values = in_memory(folder.matrix.values)
     V = np.asarray(values.toarray() if sparse.issparse(values) else values, float)
     components = signed_components(V, W.shape[1])
     names = [str(name) for name in arrays["components"]]

@@ -22,6 +22,7 @@ from nmfcore.adapters.figures.style import (
     styled,
 )
 from nmfcore.adapters.store import SweepFolder, write_table
+from nmfcore.blocks import in_memory
 from nmfcore.cross_validation import fold_fits, held_out_cells
 
 Array = NDArray[np.float64]
@@ -44,9 +45,8 @@ def show(folder: SweepFolder, out: Path, reference: str | None) -> None:
     reference : None
     """
     matrix, settings = folder.matrix, folder.settings
-    V = np.asarray(
-        matrix.values.toarray() if sparse.issparse(matrix.values) else matrix.values, float
-    )
+    values = in_memory(matrix.values)
+    V = np.asarray(values.toarray() if sparse.issparse(values) else values, float)
     seen = np.ones(V.shape, bool) if matrix.observed is None else matrix.observed
     folds = held_out_cells(V.shape, FOLDS, FRACTION, settings["root_seed"] + 1, seen)
     squares: dict[tuple[str, int | None], float] = {}

@@ -22,6 +22,7 @@ from nmfcore.adapters.figures.style import (
     styled,
 )
 from nmfcore.adapters.store import SweepFolder, write_table
+from nmfcore.blocks import in_memory
 
 Array = NDArray[np.float64]
 N_WORDS = 10
@@ -37,7 +38,7 @@ def show(folder: SweepFolder, out: Path, reference: str | None) -> None:
     reference : None
     """
     document, arrays = folder.solution_at()
-    V = folder.matrix.values
+    V = in_memory(folder.matrix.values)
     present = sparse.csr_array(V > 0)
     W, H, terms = arrays["W"], arrays["H"], arrays["feature_ids"]
     coherence = {rank: _coherences(folder, rank, present) for rank in folder.ranks}
