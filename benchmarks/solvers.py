@@ -57,7 +57,7 @@ from nmfcore.solvers import alternating, hals, kullback_leibler, products, regis
 from nmfcore.solvers.lacking import LackingCells
 from nmfcore.warm_up import warm_up
 
-TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
+TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 """Tolerances our batch is timed at."""
 DEFAULT_TOLERANCE = 1e-6
 """That of `factorize`."""
@@ -388,7 +388,7 @@ def comparison(case: Case, options: Options) -> str:
                 report_progress(line)
             if loss == "frobenius":
                 lines.append(bound_line(V, rank))
-    size = f"{V.shape[0]} × {V.shape[1]}, {100 * _density(V):.2g} % nonzero"
+    size = f"{V.shape[0]} × {V.shape[1]}, {100 * _density(V):.3g} % nonzero"
     return f"{case.origin} {size}; batches of {case.n_seeds} seeds.\n" + "\n".join(lines)
 
 
@@ -808,7 +808,7 @@ class Options:
     @property
     def tolerances(self) -> Sequence[float]:
         """Tolerances at which our batch is timed."""
-        return TOLERANCES[2::2] if self.quick else TOLERANCES
+        return TOLERANCES[3::2] if self.quick else TOLERANCES
 
     def wants(
         self, case: Case, peer: Peer, rank: int, storage: str, precisions: tuple[str, str]
