@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -162,7 +162,6 @@ def _spooled(cells: Cells, folder: Path) -> StoredCsr:
 class Spent:
     """What a process took: seconds by the clock and of the processor, bytes of memory at most."""
 
-    stage: str
     wall: float
     cpu: float
     peak: float
@@ -230,40 +229,40 @@ def obey(asked: str) -> None:
     wall, cpu = time.perf_counter(), time.process_time()
     run_stage(case, Path(folder), stage, first)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    spent = Spent(stage, time.perf_counter() - wall, time.process_time() - cpu, peak)
+    spent = Spent(time.perf_counter() - wall, time.process_time() - cpu, peak)
     print(json.dumps(asdict(spent)))
 
 
-def measure(case: Case, folder: Path) -> None:
-    """Print a line a stage."""
-    kind = f"{case.entries} entries a sample, about" if case.entries else "dense"
-    print(
-        f"\n## {case.n_samples:,} samples × {case.n_features:,} features, {kind}; rank {case.rank}, "
-        f"{case.n_seeds} seeds, {case.seeds_per_job} a job, {case.jobs} at a time\n"
-    )
-    print(
-        "| stage | s by the clock | processor s | peak memory, GB |\n|---|---|---|---|", flush=True
-    )
-    report([finished(child(case, folder, "write"))])
-    print(f"| (prepared file: {(folder / 'matrix.npz').stat().st_size / 1e9:.2f} GB) | | | |")
+def measure(case: Case, folder: Path) -> Iterator[str]:
+    """Lines of a table, a stage each, as they are measured."""
+    kind = f"about {case.entries} above 0 a sample" if case.entries else "dense"
+    yield f"**{case.n_samples:,} samples × {case.n_features:,} features, {kind}**; rank {case.rank}:"
+    yield ""
+    yield "| job | s by the clock | processor s | peak memory, GB |"
+    yield "|---|---|---|---|"
+    yield as_line("write the prepared file", finished(child(case, folder, "write")))
     firsts = list(range(0, case.n_seeds, case.seeds_per_job))
     for start in range(0, len(firsts), case.jobs):
-        running = [child(case, folder, "factorize", n) for n in firsts[start : start + case.jobs]]
-        report([finished(process) for process in running])
+        now = firsts[start : start + case.jobs]
+        running = [child(case, folder, "factorize", first) for first in now]
+        for first, process in zip(now, running, strict=True):
+            seeds = f"factorize, seeds {first} to {first + case.seeds_per_job - 1}"
+            yield as_line(seeds, finished(process))
     for stage in ("validate", "summarize", "solve_rank"):
-        report([finished(child(case, folder, stage))])
+        yield as_line(stage, finished(child(case, folder, stage)))
     said = store.read_json(folder / "summary.json")
-    print(
-        f"\n{said['n_good']} of {said['n_runs']} runs converged; best relative error "
-        f"{said['reconstruction_error']:.5f} (SVD {said['svd_error']:.5f}); held-out error "
-        f"{said['held_out_error']:.4f}; dispersion {said['dispersion']:.4f}."
+    size = (folder / "matrix.npz").stat().st_size
+    yield ""
+    yield (
+        f"The prepared file has {size / 1e9:.2f} GB. {said['n_good']} of {said['n_runs']} runs converged; best "
+        f"relative error {said['reconstruction_error']:.5f} (SVD {said['svd_error']:.5f}), held-out error "
+        f"{said['held_out_error']:.4f}, dispersion {said['dispersion']:.4f}."
     )
 
 
-def report(spent: Sequence[Spent]) -> None:
-    """Print what processes took."""
-    for s in spent:
-        print(f"| {s.stage} | {s.wall:.0f} | {s.cpu:.0f} | {s.peak / 1e9:.2f} |", flush=True)
+def as_line(name: str, spent: Spent) -> str:
+    """Row of the table."""
+    return f"| {name} | {spent.wall:.0f} | {spent.cpu:.0f} | {spent.peak / 1e9:.2f} |"
 
 
 def main() -> None:
@@ -279,7 +278,9 @@ def main() -> None:
     for case in QUICK if asked.quick else CASES:
         if asked.only in (None, case.name):
             with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-                measure(case, Path(folder))
+                for line in measure(case, Path(folder)):
+                    print(line, flush=True)
+                print()
 
 
 if __name__ == "__main__":

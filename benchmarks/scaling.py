@@ -20,6 +20,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from large_matrices import ONE_THREAD, Case, Cells
+from large_matrices import CASES, ONE_THREAD, QUICK, Case, Cells, measure
 
 from nmfcore.cross_validation import MAX_CELLS, cross_validate
 from nmfcore.factorization import factorize
@@ -296,6 +297,21 @@ def atlas(options: Options) -> str:
     return "\n".join(lines)
 
 
+def large(options: Options) -> str:
+    """Every stage of one rank, of matrices larger than the memory of a job."""
+    lines = [
+        "Each stage is the function of the workflow's rule in a process of its own, on one thread. The matrix stays on "
+        "disk, where it is larger than `nmfcore.block_matrix.LARGE`; `benchmarks/large_matrices.py` makes it."
+    ]
+    for case in QUICK if options.quick else CASES:
+        lines.append("")
+        with tempfile.TemporaryDirectory() as folder:
+            for line in measure(case, Path(folder)):
+                print(line, file=sys.stderr, flush=True)
+                lines.append(line)
+    return "\n".join(lines)
+
+
 SECTIONS: dict[str, tuple[str, Callable[[Options], str]]] = {
     "samples": ("Samples", samples),
     "features": ("Features", features),
@@ -303,6 +319,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Options], str]]] = {
     "ranks": ("Ranks", ranks),
     "cores": ("Cores", cores),
     "nodes": ("Nodes", nodes),
+    "large": ("Matrices larger than memory", large),
     "atlas": ("An atlas", atlas),
 }
 
