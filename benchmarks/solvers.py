@@ -48,6 +48,7 @@ from threadpoolctl import threadpool_limits
 
 import nmfcore
 from nmfcore.adapters.environment import NUMERIC, environment, versions
+from nmfcore.blocks import BLOCK_ENTRIES
 from nmfcore.cross_validation import cross_validate
 from nmfcore.divergence import divergences, sum_of_squares
 from nmfcore.factorization import factorize, transform
@@ -717,14 +718,21 @@ def _masked_line(
 # ---------------------------------------------------------------- memory
 
 
-def expected_bytes(V: Any, rank: int, n_seeds: int, itemsize: int, masked: bool) -> float:
+def expected_bytes(V: Any, rank: int, n_seeds: int, itemsize: int, n_hidden: int = 0) -> float:
     """Peak of a Frobenius batch beyond the caller's V (and mask); the formula is in `memory`."""
     factors = float(sum(V.shape)) * rank * n_seeds * itemsize
-    if masked:
-        start, each = (27 + 1.2 * itemsize, 10) if sparse.issparse(V) else (43 + 2 * itemsize, 27)
+    if n_hidden:
         n_cells = V.shape[0] * V.shape[1]
+        held = 2.0 * n_hidden * (itemsize + 4)
+        filled = 0
+        if sparse.issparse(V):
+            held += n_cells * itemsize + V.nnz * (24 + 2 * itemsize)
+        else:
+            held += n_cells * (16 + 2 * itemsize)
+            filled = n_cells * (2 * itemsize + 2)
         tables = (rank * (rank + 1) + 64) * sum(V.shape) * itemsize
-        return max(start * n_cells + 3 * factors, each * n_cells + 8 * factors + tables)
+        a_block = 25 * min(n_cells, BLOCK_ENTRIES)
+        return held + max(8 * factors + tables, 3 * factors + a_block, filled)
     if sparse.issparse(V):
         return V.nnz * (24.0 + 2 * itemsize) + 8 * factors
     return V.size * (8.0 + itemsize) + 7 * factors
@@ -752,12 +760,17 @@ def memory(options: Options) -> str:
         "V at the scale of the problem in both precisions, and seven copies of the factors (start, end and what an "
         "iteration works with; one more where the products go through transposes).",
         "",
-        "With a mask (about a tenth hidden), which is dense whatever V is, it is the larger of two moments:",
+        "With a mask that hides h cells, it holds",
         "",
-        "- while the problem is posed and started: `m n (43 + 2 b) + 3 b (m + n) k S`, for CSR `m n (27 + 1.2 b) + …`,",
-        "- while it is iterated: `27 m n + 8 b (m + n) k S + b (m + n) (k (k + 1) + 64)`, for CSR `10 m n + …`.",
+        "- dense V: `m n (16 + 2 b) + 2 h (4 + b)`; CSR: `m n b + z (24 + 2 b) + 2 h (4 + b)`,",
         "",
-        "A matrix that is worked on by blocks (`nmfcore.block_matrix`) is never held: beyond the factors, 0.3 GB.",
+        "and beside that the largest of",
+        "",
+        "- while it iterates: `8 b (m + n) k S + b (m + n) (k (k + 1) + 64)`,",
+        "- while losses are recomputed: `3 b (m + n) k S + 25 min(m n, 2²⁰)`,",
+        "- while hidden cells of a dense V are filled in: `m n (2 + 2 b)`.",
+        "",
+        "A matrix that is worked on by blocks (`nmfcore.block_matrix`) is never held ([scaling](scaling.md)).",
         "",
         "Measured with tracemalloc:",
         "",
@@ -783,7 +796,8 @@ def memory(options: Options) -> str:
     for name, n_seeds, dtype, masked in cases:
         V = matrices[name]
         observed = stream.random(V.shape) > 0.1 if masked else None
-        expected = expected_bytes(V, 10, n_seeds, np.dtype(dtype).itemsize, masked) / 1e6
+        n_hidden = 0 if observed is None else int(np.count_nonzero(~observed))
+        expected = expected_bytes(V, 10, n_seeds, np.dtype(dtype).itemsize, n_hidden) / 1e6
         found = measured_bytes(V, 10, n_seeds, dtype, observed) / 1e6
         lines.append(
             f"| {name}{', masked' * masked} | 10 | {n_seeds} | {dtype} | {expected:.1f} | {found:.1f} "

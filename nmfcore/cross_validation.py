@@ -19,12 +19,12 @@ from nmfcore.runs import Runs
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Cells = tuple[NDArray[np.intp], NDArray[np.intp]]
+Cells = tuple[NDArray[np.integer], NDArray[np.integer]]
 
 MIN_SCORED_CELLS = 10_000
 """Smaller matrices are hidden in several rounds of folds, until as many cells have been scored."""
 MAX_ROUNDS = 5
-MAX_CELLS = 50_000_000
+MAX_CELLS = 20_000_000
 """Of larger matrices, some rows or columns of the longer side are drawn, so that so many cells are left."""
 
 _FOLD_STREAM = 0x666F6C64  # keeps the masks apart from the streams of the runs
@@ -142,6 +142,7 @@ def cross_validate(
     else:
         V, mask = submatrix(V, *drawn), None if mask is None else mask[np.ix_(*drawn)]
     values = _at_safe_scale(V, mask)
+    del V  # of a large matrix, this was a copy of a part
     scale = _Scale.of(values, mask, parse_loss(loss)[1])
     n_rounds = min(max(-(-MIN_SCORED_CELLS // scale.n_cells), 1), MAX_ROUNDS)
     folds = [
@@ -231,7 +232,7 @@ def held_out_cells(
     drawn = stream.permutation(flat)[: n_folds * size]
     folds = []
     for part in np.split(drawn, np.arange(size, drawn.size, size))[:n_folds]:
-        rows, columns = np.unravel_index(np.sort(part), shape)
+        rows, columns = (i.astype(np.int32) for i in np.unravel_index(np.sort(part), shape))
         kept = np.ones(rows.size, bool)
         for axis, index in enumerate((rows, columns)):
             available = (

@@ -251,12 +251,13 @@ def pose(
     working = scaled(values, -2 * exponent, dtype)
     lack = None
     if weight is not None and not (weight == 1).all():
-        lack = sparse.csr_array((1 - weight).astype(dtype))
-        working = (
-            sparse.csr_array(working.multiply(weight.astype(dtype)))
-            if sparse.issparse(working)
-            else working * weight.astype(dtype)
-        )
+        lack = _lack(weight, dtype)
+        if weight.dtype != bool:  # what a mask hides is 0 already
+            working = (
+                sparse.csr_array(working.multiply(weight.astype(dtype)))
+                if sparse.issparse(working)
+                else working * weight.astype(dtype)
+            )
     return Problem(
         _stored(working, DENSE_FROM_DENSITY.get(beta, 0.0)),
         exponent,
@@ -283,22 +284,30 @@ def scaled(values: Values, exponent: int, dtype: Any) -> Values:
 
 def _weights(
     shape: tuple[int, ...], observed: ArrayLike | None, weights: ArrayLike | None
-) -> Floats | None:
-    if observed is None and weights is None:
-        return None
-    weight = np.ones(shape)
+) -> NDArray[Any] | None:
+    """Weight of every cell, as bool where there is a mask only: an eighth of the memory."""
+    weight: NDArray[Any] | None = None
     for name, given in (("observed", observed), ("weights", weights)):
         if given is None:
             continue
         array = np.asarray(given, bool if name == "observed" else float)
         if array.shape != shape:
             raise InputError(f"{name} has shape {array.shape}, V has {shape}.")
-        weight = weight * array
+        weight = array if weight is None else weight * array
+    if weight is None:
+        return None
     if not np.isfinite(weight).all() or weight.min() < 0 or weight.max() > 1:
         raise InputError("weights must lie between 0 and 1; divide them by the largest.")
     if not weight.any():
         raise InputError("No cell of V is observed; there is nothing to factorise.")
     return weight
+
+
+def _lack(weight: NDArray[Any], dtype: str) -> sparse.csr_array:
+    """1 − weight where that is not 0."""
+    if weight.dtype == bool:
+        return sparse.csr_array(~weight).astype(dtype)
+    return sparse.csr_array((1 - weight).astype(dtype))
 
 
 def _without(V: Any, hidden: NDArray[np.bool_]) -> Any:
@@ -309,7 +318,7 @@ def _without(V: Any, hidden: NDArray[np.bool_]) -> Any:
     return sparse.coo_array((coo.data[kept], (coo.row[kept], coo.col[kept])), shape=coo.shape)
 
 
-def _count_zeros(values: Values, weight: Floats | None) -> int:
+def _count_zeros(values: Values, weight: NDArray[Any] | None) -> int:
     n_cells = values.shape[0] * values.shape[1] if weight is None else int(np.count_nonzero(weight))
     positive = values.nnz if sparse.issparse(values) else int(np.count_nonzero(values))
     return n_cells - positive
