@@ -182,7 +182,9 @@ def cross_validate(
     return replace(result, cost=0.5 * share * result.error)
 
 
-def looked_at(shape: tuple[int, ...], root_seed: int) -> Cells | None:
+def looked_at(
+    shape: tuple[int, ...], root_seed: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
     """Rows and columns of a matrix of more than `MAX_CELLS` cells that are cross-validated; None where all are."""
     stream = np.random.default_rng(np.random.SeedSequence([root_seed, _CUT_STREAM]))
     return longer_side_cut(shape, MAX_CELLS, stream)
@@ -347,7 +349,7 @@ class _Bounds:
             low = 0.01 * np.asarray(shown.sum(axis=1)).ravel() / sums.sum()
         return cls(low, row_maxima(shares), row_maxima(shown), sums)
 
-    def at(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> tuple[Array, Array]:
+    def at(self, rows: NDArray[np.integer], columns: NDArray[np.integer]) -> tuple[Array, Array]:
         """Bounds of the predictions for some cells."""
         sums = self.sample_sums[columns]
         low = self.low_shares[rows] * sums
