@@ -232,7 +232,7 @@ def held_out_cells(
     )
     size = max(1, int(fraction * flat.size))
     drawn = stream.permutation(flat)[: n_folds * size]
-    folds = []
+    folds: list[Cells] = []
     for part in np.split(drawn, np.arange(size, drawn.size, size))[:n_folds]:
         rows, columns = (i.astype(np.int32) for i in np.unravel_index(np.sort(part), shape))
         kept = np.ones(rows.size, bool)
