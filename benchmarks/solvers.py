@@ -47,6 +47,7 @@ from threadpoolctl import threadpool_limits
 
 import nmfcore
 from nmfcore.adapters.environment import NUMERIC, environment, versions
+from nmfcore.adapters.resources import MatrixSize, batch_bytes
 from nmfcore.divergence import divergences, sum_of_squares
 from nmfcore.factorization import factorize, transform
 from nmfcore.problem import LOSSES
@@ -625,10 +626,9 @@ def _masked_line(
 
 def expected_bytes(V: Any, rank: int, n_seeds: int, itemsize: int) -> float:
     """Peak of a Frobenius batch beyond the caller's V; the formula is in `memory`."""
-    factors = float(sum(V.shape)) * rank * n_seeds * itemsize
-    if sparse.issparse(V):
-        return V.nnz * (24.0 + 2 * itemsize) + 8 * factors
-    return V.size * (8.0 + itemsize) + 7 * factors
+    is_sparse = sparse.issparse(V)
+    size = MatrixSize(*V.shape, V.nnz if is_sparse else V.size, is_sparse)
+    return batch_bytes(size, rank, n_seeds, itemsize)
 
 
 def measured_bytes(V: Any, rank: int, n_seeds: int, dtype: str) -> int:

@@ -198,6 +198,9 @@ def _publish_fits(store: Store, destination: Destination, fits: Sequence[Fit], w
             with ended_run(client, experiment, fit.name, fit.tags, fit.start, fit.end) as run_id:
                 log(client, run_id, _metrics(fit.metrics, fit.end), fit.params)
             work.count(published=1)
+        if destination.is_server and len(done) < len(fits):
+            # A request that a busy server answered too late was sent twice.
+            settle(client, find(client, experiment, place), "seed", keys)
 
 
 def _publish_sweep(

@@ -1,0 +1,62 @@
+"""Sweeps whose jobs run elsewhere: the same bytes as here, and what was killed is tried again with more."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import REPOSITORY
+
+from benchmarks.faulty_sweeps import Project, hashes, tiny_config
+
+PROFILES = REPOSITORY / "workflow/profiles"
+CONFIG = tiny_config(ranks=[1, 2], factorize={"seeds_per_job": 4})
+DECISION = f"results/{CONFIG['name']}/selection/recommendation.json"
+
+
+def asked(project: Project) -> list[int]:
+    """Megabytes that the jobs asked for."""
+    jobs = (project.folder / ".snakemake/cluster-generic").glob("*.json")
+    return [json.loads(job.read_text())["mem_mb"] for job in jobs]
+
+
+def test_a_sweep_by_cluster_generic_gives_the_same_bytes_though_a_job_was_killed(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip(
+        "snakemake_executor_plugin_cluster_generic", reason="the extra 'clusters' is not installed"
+    )
+    here, there = Project(tmp_path / "here", CONFIG), Project(tmp_path / "there", CONFIG)
+    assert here.start(options=("--", DECISION)).end().returncode == 0
+    profile = str(PROFILES / "cluster-generic")
+    options = ("--profile", profile, "--latency-wait", "10", "--", DECISION)
+    done = there.start("fsync:4:kill-job", options=options).end()
+    assert done.returncode == 0, done.text
+    assert "Trying to restart job" in done.text
+    assert hashes(there.sweep) == hashes(here.sweep)
+    # prepare, two batches, two cross-validations, two summaries, the decision; and the one that was killed, with twice
+    # the memory.
+    memory = asked(there)
+    assert len(memory) == 9
+    assert any(2 * once == again for once in memory for again in memory)
+
+
+@pytest.mark.parametrize("name", ["cluster-generic", "kubernetes", "slurm"])
+def test_a_profile_is_one_that_snakemake_takes(tmp_path: Path, name: str) -> None:
+    pytest.importorskip(
+        f"snakemake_executor_plugin_{name.replace('-', '_')}",
+        reason="the extra 'clusters' is not installed",
+    )
+    profile = yaml.safe_load((PROFILES / name / "config.yaml").read_text())
+    assert profile["executor"] == name
+    assert profile["retries"] > 0
+    project = Project(tmp_path / "project", CONFIG)
+    # Nothing is asked of a cluster or of object storage by a dry run.
+    options = ["--profile", str(PROFILES / name), "--dry-run"]
+    if name == "kubernetes":
+        options += ["--default-storage-provider", "none", "--shared-fs-usage", "input-output"]
+    done = project.start(options=tuple(options)).end()
+    assert done.returncode == 0, done.text
+    assert "This was a dry-run" in done.text
