@@ -129,7 +129,7 @@ def factor_bytes(size: MatrixSize, rank: int, n_seeds: int, itemsize: int) -> fl
 
 def request(
     rule: str,
-    size: MatrixSize | None,
+    size: MatrixSize,
     config: Mapping[str, Any],
     wildcards: Mapping[str, str],
     input_bytes: float = 0.0,
@@ -141,8 +141,8 @@ def request(
     ----------
     rule : str
         One of the rules that the size of the matrix matters to.
-    size : MatrixSize or None
-        None for "prepare", which has no matrix yet.
+    size : MatrixSize
+        "prepare", which has no matrix yet, goes by the bytes of its input files.
     config : mapping
         Complete, as `load_config` returns it.
     wildcards : mapping of str to str
@@ -152,7 +152,7 @@ def request(
     attempt : int
         1, and one more each time that it is tried again.
     """
-    if size is None:
+    if rule == "prepare":
         n_bytes, seconds = _READING_COPIES * input_bytes, input_bytes / _READ_S
     else:
         rank = int(wildcards.get("rank", max(config["ranks"])))

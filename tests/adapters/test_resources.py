@@ -51,15 +51,14 @@ def test_a_batch_asks_for_its_seeds() -> None:
 
 @pytest.mark.parametrize("rule", ["prepare", "summarize", "report", *FITTING])
 def test_a_job_that_was_killed_asks_for_twice_as_much(rule: str) -> None:
-    size = None if rule == "prepare" else SIZE
-    once, again, third = (request(rule, size, EVERYTHING, BATCH, 5e7, n) for n in (1, 2, 3))
+    once, again, third = (request(rule, SIZE, EVERYTHING, BATCH, 5e7, n) for n in (1, 2, 3))
     assert (again.mem_mb, again.runtime) == (2 * once.mem_mb, 2 * once.runtime)
     assert (third.mem_mb, third.runtime) == (4 * once.mem_mb, 4 * once.runtime)
 
 
 def test_files_that_are_gathered_or_parsed_count() -> None:
-    for rule, size in (("prepare", None), ("summarize", SIZE), ("solve_rank", SIZE)):
-        small, large = (request(rule, size, EVERYTHING, BATCH, n) for n in (0.0, 1e9))
+    for rule in ("prepare", "summarize", "solve_rank"):
+        small, large = (request(rule, SIZE, EVERYTHING, BATCH, n) for n in (0.0, 1e9))
         assert large.mem_mb >= small.mem_mb + 3000
 
 

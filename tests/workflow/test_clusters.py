@@ -9,7 +9,9 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
+from benchmarks import clusters, services
 from benchmarks.faulty_sweeps import Project, hashes, tiny_config
+from nmfcore.adapters import store
 
 PROFILES = REPOSITORY / "workflow/profiles"
 CONFIG = tiny_config(ranks=[1, 2], factorize={"seeds_per_job": 4})
@@ -60,3 +62,31 @@ def test_a_profile_is_one_that_snakemake_takes(tmp_path: Path, name: str) -> Non
     done = project.start(options=tuple(options)).end()
     assert done.returncode == 0, done.text
     assert "This was a dry-run" in done.text
+
+
+def test_results_and_input_on_object_storage_give_the_same_bytes(tmp_path: Path) -> None:
+    pytest.importorskip(
+        "snakemake_storage_plugin_s3", reason="the extra 'clusters' is not installed"
+    )
+    pytest.importorskip("moto.server", reason="moto, a server that speaks S3, is not installed")
+    here = Project(tmp_path / "here", CONFIG)
+    assert here.start(options=("--", DECISION)).end().returncode == 0
+    answer, _done = clusters.on_object_storage(tmp_path / "s3", CONFIG, here.folder)
+    assert answer == clusters.Answer.of(here.sweep)
+    assert len(answer.runs) == 2
+    source = store.read_json(tmp_path / "s3/out/results/tiny/prepared/matrix.json")["source"]
+    assert source["path"] == "s3://sweeps/matrix.tsv"
+    assert (tmp_path / "s3/out/results/tiny/report.html").stat().st_size > 100_000
+
+
+@pytest.mark.slow
+def test_slurm_kills_a_job_for_its_memory_and_the_sweep_is_finished(tmp_path: Path) -> None:
+    try:
+        with services.slurm(tmp_path / "service") as node:
+            project = Project(tmp_path / "project", CONFIG)
+            done = clusters.too_large(project, node)
+    except services.MissingServiceError as missing:
+        pytest.skip(str(missing))
+    assert done.returncode == 0, done.text
+    assert "Trying to restart job" in done.text
+    assert len(clusters.Answer.of(project.sweep).runs) == 2

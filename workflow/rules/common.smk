@@ -17,7 +17,7 @@ from nmfcore.adapters.readers.files import files_of, is_remote
 from nmfcore.adapters.resources import MatrixSize, request
 from nmfcore.adapters.store import figure_names
 from nmfcore.batches import plan_batches
-from nmfcore.errors import ConfigError, InputError
+from nmfcore.errors import ConfigError, InputError, ResultError
 
 try:
     config.update(
@@ -134,13 +134,11 @@ def asked(rule, resource):
 
     def amount(wildcards, input, attempt):
         n_bytes = 1e6 * input.size_mb
-        size = None
-        if rule != "prepare":
-            known = Path(f"{RESULTS}/prepared/matrix.json")
-            # Not here where results are on object storage.
-            size = (
-                MatrixSize.of(known) if known.exists() else MatrixSize.of_file(n_bytes)
-            )
+        try:
+            size = MatrixSize.of(f"{RESULTS}/prepared/matrix.json")
+        except ResultError:
+            # Results are on object storage; or it is damaged, which the jobs that need it say.
+            size = MatrixSize.of_file(n_bytes)
         job = request(rule, size, config, dict(wildcards.items()), n_bytes, attempt)
         return getattr(job, resource)
 
