@@ -43,6 +43,8 @@ SLURM = (
     *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"),
     *("--seconds-between-status-checks", "2", "--jobs", "2", "--latency-wait", "15"),
 )
+DECISION = ("--", "results/tiny/selection/recommendation.json")
+_LONG_S = 3000.0
 GENERIC = ("--profile", str(PROFILES / "cluster-generic"))
 
 # The first job of a rule that comes here stays for so many seconds.
@@ -76,7 +78,7 @@ class Answer:
 
 def finished(project: Project, options: Sequence[str], variables: Mapping[str, str]) -> Done:
     """Run a sweep to its end, which must be a good one."""
-    done = project.start(options=tuple(options), variables=dict(variables)).end(3000)
+    done = project.start(options=tuple(options), variables=dict(variables)).end(_LONG_S)
     if done.returncode:
         raise SystemExit(done.text)
     return done
@@ -135,8 +137,8 @@ def compare(place: Path, config: dict[str, Any]) -> list[str]:
     line("`--cores 2`", expected, "", seconds)
     places: dict[str, Callable[[], tuple[Answer, Done]]] = {
         "cluster-generic": lambda: elsewhere(place / "generic", config, GENERIC),
-        "SLURM": lambda: by_slurm(place / "slurm", config),
         "object storage": lambda: on_object_storage(place / "s3", config, here.folder),
+        "SLURM": lambda: by_slurm(place / "slurm", config),
     }
     for where, run in places.items():
         try:
@@ -174,8 +176,8 @@ def kill(place: Path) -> list[str]:
     """Lines of a table: what SLURM did to a job of a tiny sweep, and what came of it."""
     config = tiny_config(factorize={"seeds_per_job": 4})
     here = Project(place / "here", config)
-    finished(here, (), {})
-    expected = here.hashes()
+    finished(here, DECISION, {})
+    expected = Answer.of(here.sweep)
     lines = ["| what SLURM did | how it ended | tried again | the same bytes | seconds |"]
     lines.append("|---|---|---|---|---|")
     faults: dict[str, Callable[[Project, str], Done]] = {
@@ -189,9 +191,9 @@ def kill(place: Path) -> list[str]:
             done = run(project, node)
             ended = "finished" if done.returncode == 0 else f"**status {done.returncode}**"
             again = len(re.findall(r"^Trying to restart job", done.text, re.MULTILINE))
-            same = "yes" if done.returncode == 0 and project.hashes() == expected else "**no**"
+            same = done.returncode == 0 and Answer.of(project.sweep) == expected
             lines.append(
-                f"| {what} | {ended} | {again or 'by SLURM'} | {same} | {done.seconds:.0f} |"
+                f"| {what} | {ended} | {again or 'by SLURM'} | {'yes' if same else '**no**'} | {done.seconds:.0f} |"
             )
             print(lines[-1], flush=True)
             if "**" in lines[-1]:
@@ -201,19 +203,19 @@ def kill(place: Path) -> list[str]:
 
 def too_large(project: Project, _node: str) -> Done:
     """Ask for too little memory, at first."""
-    options = (*SLURM, "--set-resources", "factorize:mem_mb=60 * 10 ** (attempt - 1)")
-    return project.start(options=options).end()
+    options = (*SLURM, "--set-resources", "factorize:mem_mb=60 * 10 ** (attempt - 1)", *DECISION)
+    return project.start(options=options).end(_LONG_S)
 
 
 def too_long(project: Project, _node: str) -> Done:
     """Stay for longer than the minute that was asked for."""
-    options = (*SLURM, "--set-resources", "factorize:runtime=attempt")
-    return staying(project, options).end()
+    options = (*SLURM, "--set-resources", "factorize:runtime=attempt", *DECISION)
+    return staying(project, options).end(_LONG_S)
 
 
 def drained(project: Project, node: str) -> Done:
     """Drain the node once a batch runs, take it down, and bring it back."""
-    running = staying(project, SLURM)
+    running = staying(project, (*SLURM, *DECISION))
     deadline = time.monotonic() + 300
     while not stayed(project).exists() and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -221,7 +223,7 @@ def drained(project: Project, node: str) -> Done:
         command = ["scontrol", "update", f"NodeName={node}", f"State={state}", "Reason=benchmark"]
         subprocess.run(command, check=True)
         time.sleep(3)
-    return running.end()
+    return running.end(_LONG_S)
 
 
 def staying(project: Project, options: Sequence[str]) -> Any:
@@ -241,16 +243,19 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tiny matrix, no killed jobs")
     parser.add_argument("--only", choices=("places", "kills"), help="one of the tables")
     parser.add_argument("--seeds", type=int, help="as many as the default sweep has if left out")
+    parser.add_argument(
+        "--ranks", type=int, help="1 to this many; as the default sweep if left out"
+    )
     parser.add_argument("--write", action="store_true", help="renew docs/clusters.md")
     options = parser.parse_args()
     config: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
     config |= {"tracking": {"enabled": False}, "seeds": options.seeds or config["seeds"]}
+    if options.ranks:
+        config["ranks"] = list(range(1, options.ranks + 1))
     if options.quick:
         config = tiny_config()
     tables = {"places": lambda place: compare(place, config), "kills": kill}
-    command = "python benchmarks/clusters.py --write" + f" --seeds {options.seeds}" * bool(
-        options.seeds
-    )
+    command = " ".join(["python benchmarks/clusters.py", *sys.argv[1:]])
     with tempfile.TemporaryDirectory(prefix="nmfcore-clusters-") as place:
         for name, table in tables.items():
             if options.only not in (None, name) or (options.quick and name == "kills"):

@@ -222,6 +222,9 @@ def slurm(place: Path, memory_mb: int = 6000) -> Iterator[str]:
         _wait_until_idle(host, running)
         yield host
     finally:
+        # Jobs outlive their node; where SLURM did not start, there is none.
+        subprocess.run(["scancel", "--partition=all"], capture_output=True, timeout=60)
+        time.sleep(3)
         for process in reversed(running):
             process.terminate()
             process.wait()

@@ -20,7 +20,7 @@ from nmfcore.consensus import MAX_SAMPLES
 from nmfcore.cross_validation import MAX_ROUNDS
 from nmfcore.split_halves import N_SPLITS
 
-_PROCESS_BYTES = 350e6  # Python with NumPy, SciPy and compiled kernels
+_PROCESS_BYTES = 700e6  # Python with compiled kernels, and Snakemake around it: twice under SLURM
 _DRAWING_BYTES = 400e6  # matplotlib and pandas
 _READING_COPIES = 12  # of an input file: text is read into objects first
 _GATHERING_COPIES = 3  # of the runs of a rank: as read, as arrays, joined

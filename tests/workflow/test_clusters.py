@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -55,11 +56,15 @@ def test_a_profile_is_one_that_snakemake_takes(tmp_path: Path, name: str) -> Non
     assert profile["executor"] == name
     assert profile["retries"] > 0
     project = Project(tmp_path / "project", CONFIG)
-    # Nothing is asked of a cluster or of object storage by a dry run.
-    options = ["--profile", str(PROFILES / name), "--dry-run"]
-    if name == "kubernetes":
-        options += ["--default-storage-provider", "none", "--shared-fs-usage", "input-output"]
-    done = project.start(options=tuple(options)).end()
+    options, variables = ["--profile", str(PROFILES / name), "--dry-run"], {}
+    with contextlib.ExitStack() as stack:
+        if profile.get("default-storage-provider") == "s3":
+            pytest.importorskip("moto.server", reason="moto, a server that speaks S3, is missing")
+            address, variables = stack.enter_context(services.s3(tmp_path, clusters.BUCKET))
+            options += ["--default-storage-prefix", f"s3://{clusters.BUCKET}/out"]
+            options += ["--storage-s3-endpoint-url", address]
+        # A dry run asks nothing of a cluster.
+        done = project.start(options=tuple(options), variables=variables).end()
     assert done.returncode == 0, done.text
     assert "This was a dry-run" in done.text
 
