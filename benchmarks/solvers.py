@@ -48,7 +48,7 @@ from threadpoolctl import threadpool_limits
 
 import nmfcore
 from nmfcore.adapters.environment import NUMERIC, environment, versions
-from nmfcore.blocks import BLOCK_ENTRIES
+from nmfcore.adapters.resources import MatrixSize, batch_bytes
 from nmfcore.cross_validation import cross_validate
 from nmfcore.divergence import divergences, sum_of_squares
 from nmfcore.factorization import factorize, transform
@@ -720,22 +720,9 @@ def _masked_line(
 
 def expected_bytes(V: Any, rank: int, n_seeds: int, itemsize: int, n_hidden: int = 0) -> float:
     """Peak of a Frobenius batch beyond the caller's V (and mask); the formula is in `memory`."""
-    factors = float(sum(V.shape)) * rank * n_seeds * itemsize
-    if n_hidden:
-        n_cells = V.shape[0] * V.shape[1]
-        held = 2.0 * n_hidden * (itemsize + 4)
-        filled = 0
-        if sparse.issparse(V):
-            held += n_cells * itemsize + V.nnz * (24 + 2 * itemsize)
-        else:
-            held += n_cells * (16 + 2 * itemsize)
-            filled = n_cells * (2 * itemsize + 2)
-        tables = (rank * (rank + 1) + 64) * sum(V.shape) * itemsize
-        a_block = 25 * min(n_cells, BLOCK_ENTRIES)
-        return held + max(8 * factors + tables, 3 * factors + a_block, filled)
-    if sparse.issparse(V):
-        return V.nnz * (24.0 + 2 * itemsize) + 8 * factors
-    return V.size * (8.0 + itemsize) + 7 * factors
+    is_sparse = sparse.issparse(V)
+    size = MatrixSize(*V.shape, V.nnz if is_sparse else V.size, is_sparse)
+    return batch_bytes(size, rank, n_seeds, itemsize, n_hidden)
 
 
 def measured_bytes(V: Any, rank: int, n_seeds: int, dtype: str, observed: Any) -> int:

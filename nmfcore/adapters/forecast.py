@@ -24,6 +24,7 @@ import yaml
 from nmfcore.adapters import store
 from nmfcore.adapters.config import load_config
 from nmfcore.adapters.matrix import LabelledMatrix
+from nmfcore.adapters.resources import MatrixSize, batch_bytes
 from nmfcore.adapters.stages import cross_validated, fit, fit_settings, validation_settings
 from nmfcore.batches import plan_batches
 from nmfcore.consensus import MAX_SAMPLES
@@ -47,7 +48,6 @@ _FIGURE_BYTES, _PUBLISHED_FIT_BYTES, _STORE_BYTES = (
 )  # SVG, PNG and report
 _PUBLISHING_BYTES = 400e6  # of memory, with MLflow loaded
 _TEXT_BYTES = 20  # a number in a table
-_WORKING_COPIES = 6  # of the factors of a batch, while it is solved
 
 _T = TypeVar("_T")
 
@@ -294,7 +294,9 @@ def _room(
     (m, n), ranks, seeds = shape, config["ranks"], config["seeds"]
     itemsize = np.dtype(config["factorize"]["dtype"]).itemsize
     a_batch = min(seeds, config["factorize"]["seeds_per_job"])
-    more = max(0, a_batch - _SEEDS) * ranks[-1] * (m + n) * itemsize * _WORKING_COPIES
+    size = MatrixSize(m, n, m * n, is_sparse=False)
+    few, all_ = (batch_bytes(size, ranks[-1], s, itemsize) for s in (_SEEDS, max(_SEEDS, a_batch)))
+    more = all_ - few
     n_components = sum(ranks)
     runs = seeds * (n_components * (m + n) * itemsize + len(ranks) * times.iterations * 8)
     consensus = len(ranks) * (8.0 * n * n * (n <= MAX_SAMPLES) + 8.0 * seeds * n)

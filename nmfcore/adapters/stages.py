@@ -42,6 +42,8 @@ log = logging.getLogger("nmfcore")
 CHOSEN_BY_USER = "chosen by the user"
 """Decision where the configuration names the rank."""
 
+_SOURCE_FILES = ("path", "feature_ids", "sample_ids")
+
 CODE = {
     "prepare": store.code_digest(
         "adapters/preparation.py", "adapters/steps", "adapters/readers", "adapters/matrix.py"
@@ -151,7 +153,13 @@ def _provenance(input_sha256: str, settings: Json, stage: str) -> Json:
 # ---------------------------------------------------------------- stages
 
 
-def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -> None:
+def prepare_matrix(
+    source: Json,
+    annotations: str | None,
+    npz: str,
+    json: str,
+    copies: Mapping[str, str] | None = None,
+) -> None:
     """Read and check the input, leave out what cannot be fitted, and say what was done.
 
     Parameters
@@ -162,20 +170,23 @@ def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -
         Checked only, where it exists already: `annotate_samples` reads it.
     npz, json : path
         `prepared/matrix.npz` and `.json`.
+    copies : mapping of str to str, optional
+        Where files that `source` names are to be read, if elsewhere.
     """
     # No other stage of the sweep reads foreign files.
     from nmfcore.adapters import readers
     from nmfcore.adapters.readers.formulas import formula_notices
 
+    place = {name: (copies or {}).get(source[name], source[name]) for name in _SOURCE_FILES}
     matrix = readers.read_matrix(
-        source["path"],
+        place["path"],
         format_name=source["format"],
         orientation=source["orientation"],
         missing=source["missing"],
         absent=source["absent"],
         negative_tolerance=source["negative_tolerance"],
-        feature_ids=source["feature_ids"],
-        sample_ids=source["sample_ids"],
+        feature_ids=place["feature_ids"],
+        sample_ids=place["sample_ids"],
         settings={name: source[name] for name in readers.FORMATS if name in source},
         stream=not source["steps"],
     )
@@ -209,8 +220,8 @@ def prepare_matrix(source: Json, annotations: str | None, npz: str, json: str) -
             "n_missing": 0 if kept.observed is None else int((~kept.observed).sum()),
             "source": {
                 "path": source["path"],
-                "sha256": store.files_digest(source["path"], readers.files_of(source["path"])),
-                "format": readers.format_of(source["path"], source["format"]),
+                "sha256": store.files_digest(place["path"], readers.files_of(place["path"])),
+                "format": readers.format_of(place["path"], source["format"]),
                 "orientation": source["orientation"],
                 "shape": list(matrix.shape),
             },

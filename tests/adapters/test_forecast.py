@@ -79,7 +79,7 @@ def test_large_batches_take_memory_and_many_samples_disk() -> None:
     small, large = (predicted(seeds=seeds, tracking=off) for seeds in (5, 50))
     assert small.memory == 3e8
     assert predicted(seeds=5).memory == 4e8, "publishing takes more"
-    assert large.memory - small.memory == 45 * 3 * (100 + 20) * 4 * 6
+    assert large.memory - small.memory == 45 * 3 * (100 + 20) * 4 * 7
     wide = forecast.forecast((100, 3000), 2.4e6, config_of(), TIMES, 1)
     assert wide.disk > 3 * 8 * 3000**2
     sampled = forecast.forecast((100, 30_000), 2.4e7, config_of(), TIMES, 1)

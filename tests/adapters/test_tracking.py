@@ -133,6 +133,21 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, j: int, fail: Callable[[], None]) -
 # ---------------------------------------------------------------- fits
 
 
+def test_users_publish_the_same_sweep_and_neither_replaces_the_other(
+    destination: Destination, batch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for user in ("ann", "bob", "ann"):
+        monkeypatch.setenv("LOGNAME", user)
+        tracking.publish_fits([batch], destination, SWEEP)
+    write_batch(batch.parents[2], make_runs(3, list(range(6))), tol=1e-5)
+    monkeypatch.setenv("LOGNAME", "bob")
+    assert tracking.publish_fits([batch], destination, SWEEP).replaced == 6
+    held = Counter(
+        (run.data.tags["mlflow.user"], run.data.params["tol"]) for run in fits_of(destination)
+    )
+    assert held == {("ann", "0.0001"): 6, ("bob", "1e-05"): 6}
+
+
 def test_a_batch_becomes_one_run_for_each_seed(destination: Destination, batch: Path) -> None:
     report = tracking.publish_fits([batch], destination, SWEEP)
     assert report == PublishReport(published=6)

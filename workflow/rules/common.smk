@@ -13,10 +13,11 @@ if (LIBRARY / "nmfcore").is_dir() and str(LIBRARY) not in sys.path:
 from nmfcore.adapters import stages, store
 from nmfcore.adapters.config import load_config
 from nmfcore.adapters.examples import EXAMPLES
-from nmfcore.adapters.readers.files import files_of
+from nmfcore.adapters.readers.files import files_of, is_remote
+from nmfcore.adapters.resources import MatrixSize, request
 from nmfcore.adapters.store import figure_names
 from nmfcore.batches import plan_batches
-from nmfcore.errors import ConfigError, InputError
+from nmfcore.errors import ConfigError, InputError, ResultError
 
 try:
     config.update(
@@ -70,7 +71,9 @@ def refuse_missing_inputs():
     shown = config["show"] or {"kind": "groups"}
     reference = None if shown["kind"] == "groups" else shown["reference"]
     for path in filter(None, (*paths, reference)):
-        if any(file.startswith(f"{path}/") for file in EXAMPLE_FILES):
+        if is_remote(path) or any(
+            file.startswith(f"{path}/") for file in EXAMPLE_FILES
+        ):
             continue
         if not Path(path).exists() and not any(
             made.is_producer(path) for made in workflow.rules
@@ -86,9 +89,16 @@ def refuse_missing_inputs():
 def matrix_files():
     """The file of the matrix; of a folder that no rule makes, its files, so that a change of one is seen."""
     path = config["input"]["path"]
-    if any(made.is_producer(path) for made in workflow.rules):
+    if is_remote(path) or any(made.is_producer(path) for made in workflow.rules):
         return [path]
     return [str(file) for file in files_of(path)] or [path]
+
+
+def placed(path):
+    """An input file where it is: on object storage, where a rule makes it, or here, wherever results go."""
+    if is_remote(path):
+        return storage(path)
+    return path if path in EXAMPLE_FILES else local(path)
 
 
 def reference_files():
@@ -123,6 +133,22 @@ def run_files(rank):
 
 # Planned once: files that appear while the sweep runs must not change the plan.
 BATCHES = {rank: planned_batches(rank) for rank in RANKS}
+
+
+def asked(rule, resource):
+    """What a job asks a scheduler for, `mem_mb` or `runtime`; unknown until its input files exist."""
+
+    def amount(wildcards, input, attempt):
+        n_bytes = 1e6 * input.size_mb
+        try:
+            size = MatrixSize.of(f"{RESULTS}/prepared/matrix.json")
+        except ResultError:
+            # Results are on object storage; or it is damaged, which the jobs that need it say.
+            size = MatrixSize.of_file(n_bytes)
+        job = request(rule, size, config, dict(wildcards.items()), n_bytes, attempt)
+        return getattr(job, resource)
+
+    return amount
 
 
 def caption_file(name):

@@ -11,6 +11,9 @@ rule factorize:
         f"{RESULTS}/logs/factorize/rank-{{rank}}-seeds-{{first}}-{{last}}.log",
     benchmark:
         f"{RESULTS}/logs/factorize/rank-{{rank}}-seeds-{{first}}-{{last}}.time.tsv"
+    resources:
+        mem_mb=asked("factorize", "mem_mb"),
+        runtime=asked("factorize", "runtime"),
     params:
         settings=stages.fit_settings(config),
         code=stages.CODE["factorize"],

@@ -6,11 +6,17 @@ Needs the files that `input` of the configuration names; makes prepared/matrix.n
 refuse_missing_inputs()
 
 
+def copies_of_inputs(input):
+    """Where a job has a file that the configuration names: elsewhere, if it is on object storage."""
+    ids = filter(None, (config["input"]["feature_ids"], config["input"]["sample_ids"]))
+    return dict(zip([*matrix_files(), *ids], [*input.matrix, *input.ids]))
+
+
 rule prepare:
     input:
-        matrix=[local(path) for path in matrix_files()],
+        matrix=[placed(path) for path in matrix_files()],
         ids=[
-            local(path)
+            placed(path)
             for path in (config["input"]["feature_ids"], config["input"]["sample_ids"])
             if path
         ],
@@ -22,8 +28,12 @@ rule prepare:
         json=f"{RESULTS}/prepared/matrix.json",
     log:
         f"{RESULTS}/logs/prepare.log",
+    resources:
+        mem_mb=asked("prepare", "mem_mb"),
+        runtime=asked("prepare", "runtime"),
     params:
         source=stages.matrix_settings(config),
+        copies=lambda wildcards, input: copies_of_inputs(input),
         # Checked here too, before anything fans out. As it depends on `input`, it is no reason to run again.
         annotations=lambda wildcards, input: config["input"]["annotations"],
         code=stages.CODE["prepare"],
@@ -37,7 +47,7 @@ rule annotate:
         matrix=MATRIX,
         matrix_json=f"{RESULTS}/prepared/matrix.json",
         annotations=(
-            local(config["input"]["annotations"])
+            placed(config["input"]["annotations"])
             if config["input"]["annotations"]
             else []
         ),

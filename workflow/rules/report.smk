@@ -13,6 +13,7 @@ rule report:
         consensus=expand(f"{RESULTS}/ranks/rank-{{rank}}/consensus.npz", rank=RANKS),
         summaries=expand(f"{RESULTS}/ranks/rank-{{rank}}/summary.json", rank=RANKS),
         solutions=[path for rank in RANKS for path in solution_files(rank)],
+        runs=[path for rank in RANKS for path in run_files(rank)],
     output:
         html=report(
             f"{RESULTS}/report.html",
@@ -33,6 +34,9 @@ rule report:
         captions=[caption_file(name) for name in ("report", *figure_names(RANKS))],
     log:
         f"{RESULTS}/logs/report.log",
+    resources:
+        mem_mb=asked("report", "mem_mb"),
+        runtime=asked("report", "runtime"),
     params:
         folder=lambda wildcards, output: str(Path(output.html).parent),
         code=stages.CODE["report"],

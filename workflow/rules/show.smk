@@ -17,7 +17,7 @@ if config["show"]:
             f"{RESULTS}/logs/show.log",
         params:
             show=config["show"],
-            folder=RESULTS,
+            folder=lambda wildcards, output: str(Path(output.folder).parent),
             code=stages.CODE["show"],
         script:
             "../scripts/show.py"

@@ -13,6 +13,9 @@ rule solve_rank:
         json=f"{RESULTS}/ranks/rank-{{rank}}/solution/solution.json",
     log:
         f"{RESULTS}/logs/solve/rank-{{rank}}.log",
+    resources:
+        mem_mb=asked("solve_rank", "mem_mb"),
+        runtime=asked("solve_rank", "runtime"),
     params:
         n_seeds=config["seeds"],
         code=stages.CODE["solve_rank"],
@@ -32,11 +35,15 @@ rule solve:
         json=f"{RESULTS}/solution/solution.json",
     log:
         f"{RESULTS}/logs/solve.log",
+    resources:
+        mem_mb=asked("solve", "mem_mb"),
+        runtime=asked("solve", "runtime"),
     params:
-        solutions={
-            rank: f"{RESULTS}/ranks/rank-{rank}/solution/solution.npz"
-            for rank in RANKS
-        },
+        solutions=lambda wildcards, input: dict(
+            zip(
+                RANKS, input.solutions[SOLUTION.index("solution.npz") :: len(SOLUTION)]
+            )
+        ),
         validation=(
             stages.validation_settings(config)
             if config["validate"]["cross_validation"]

@@ -25,6 +25,9 @@ rule summarize:
         json=f"{RESULTS}/ranks/rank-{{rank}}/summary.json",
     log:
         f"{RESULTS}/logs/summarize/rank-{{rank}}.log",
+    resources:
+        mem_mb=asked("summarize", "mem_mb"),
+        runtime=asked("summarize", "runtime"),
     params:
         n_seeds=config["seeds"],
         code=stages.CODE["summarize"],

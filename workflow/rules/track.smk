@@ -15,6 +15,11 @@ if config["tracking"]["enabled"]:
     rule track_fits:
         input:
             runs=[path for rank in RANKS for path in run_files(rank)],
+            tables=[
+                path.removesuffix("npz") + "tsv"
+                for rank in RANKS
+                for path in run_files(rank)
+            ],
             # Beside the solution and the report, which leave cores idle, rather than beside the runs.
             decision=RECOMMENDATION,
         output:
@@ -31,6 +36,7 @@ if config["tracking"]["enabled"]:
         input:
             fits=f"{RESULTS}/tracking/fits.json",
             report=f"{RESULTS}/report.html",
+            results=result_files(),
         output:
             marker=f"{RESULTS}/tracking/sweep.json",
         log:

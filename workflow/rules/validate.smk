@@ -11,6 +11,9 @@ if config["validate"]["cross_validation"]:
             f"{RESULTS}/logs/validate/rank-{{rank}}.log",
         benchmark:
             f"{RESULTS}/logs/validate/rank-{{rank}}.time.tsv"
+        resources:
+            mem_mb=asked("validate", "mem_mb"),
+            runtime=asked("validate", "runtime"),
         params:
             settings=stages.validation_settings(config),
             code=stages.CODE["validate"],
@@ -27,6 +30,9 @@ if config["validate"]["permutation"]:
             json=f"{RESULTS}/ranks/rank-{{rank}}/permutation.json",
         log:
             f"{RESULTS}/logs/permute/rank-{{rank}}.log",
+        resources:
+            mem_mb=asked("permute", "mem_mb"),
+            runtime=asked("permute", "runtime"),
         params:
             settings=stages.permutation_settings(config),
             code=stages.CODE["permute"],
@@ -43,6 +49,9 @@ if config["validate"]["bi_cross_validation"]:
             json=f"{RESULTS}/ranks/rank-{{rank}}/bi_cross_validation.json",
         log:
             f"{RESULTS}/logs/validate_blocks/rank-{{rank}}.log",
+        resources:
+            mem_mb=asked("validate_blocks", "mem_mb"),
+            runtime=asked("validate_blocks", "runtime"),
         params:
             settings=stages.validation_settings(config, "bi_cross_validation"),
             code=stages.CODE["validate_blocks"],

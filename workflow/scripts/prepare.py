@@ -6,4 +6,5 @@ with told(snakemake.log[0]):
         snakemake.params.annotations,
         snakemake.output.npz,
         snakemake.output.json,
+        snakemake.params.copies,
     )

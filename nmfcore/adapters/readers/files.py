@@ -115,6 +115,11 @@ def files_of(path: str | os.PathLike[str]) -> list[Path]:
     )
 
 
+def is_remote(path: str) -> bool:
+    """Whether an address of object storage (s3://bucket/matrix.tsv) is meant, not a path of this machine."""
+    return "://" in path
+
+
 def read_bytes(path: Path) -> bytes:
     """Return the content of a file, unpacked if its name ends in .gz.
 

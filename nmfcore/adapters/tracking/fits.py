@@ -16,7 +16,7 @@ from nmfcore.adapters.tracking.records import flattened
 from nmfcore.runs import Runs
 
 # Raise it when what is published changes: publishing then replaces what older versions published.
-PROJECTION = 1
+PROJECTION = 2
 
 HISTORY = "relative_error_history"
 _POINTS_A_DECADE = 10

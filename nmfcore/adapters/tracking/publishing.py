@@ -198,6 +198,10 @@ def _publish_fits(store: Store, destination: Destination, fits: Sequence[Fit], w
                 log(client, run_id, _metrics(fit.metrics, fit.end), fit.params)
             work.count(published=1)
             work.patience.allow(_FIT)
+        if destination.is_server and len(done) < len(fits):
+            # A request that a busy server answered too late was sent twice.
+            settle(client, find(client, experiment, place), "seed", keys)
+            work.patience.allow(_FIND)
 
 
 def _publish_sweep(

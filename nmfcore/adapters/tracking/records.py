@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
 import os
 import signal
@@ -25,6 +26,7 @@ MAX_TAG = 8000
 _METRICS_A_CALL = 900
 _PARAMS_A_CALL = 90
 _PAGE = 1000
+_USER = "mlflow.user"
 _MEMORY = "/dev/shm"
 # SQLite's write-ahead log needs memory that all writers share: never over a network.
 _LOCAL = frozenset({"ext2/ext3", "xfs", "btrfs", "zfs", "tmpfs", "overlayfs"})
@@ -225,16 +227,24 @@ def _add_tags(client: Any, experiment: Any, tags: Mapping[str, str]) -> None:
 
 
 def find(client: Any, experiment: str, tags: Mapping[str, str]) -> list[Any]:
-    """All runs that carry the given tags."""
+    """All runs that carry the given tags, but for those of other users: a team may use a name twice."""
     query = " AND ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
     found: list[Any] = []
     token = None
     while True:
         page = client.search_runs([experiment], query, max_results=_PAGE, page_token=token)
-        found += page
+        found += [run for run in page if run.data.tags.get(_USER) in (None, user())]
         token = page.token
         if not token:
             return found
+
+
+def user() -> str:
+    """Name under which runs are published."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # nobody has that number here, as in many containers
+        return str(os.getuid())
 
 
 def settle(
@@ -277,7 +287,7 @@ def ended_run(
     client: Any, experiment: str, name: str, tags: Mapping[str, str], start: int, end: int
 ) -> Iterator[str]:
     """Id of a new run that ends FINISHED, or FAILED whatever happens in between."""
-    run_id = client.create_run(experiment, start, dict(tags), name).info.run_id
+    run_id = client.create_run(experiment, start, {**tags, _USER: user()}, name).info.run_id
     try:
         yield run_id
         client.set_terminated(run_id, "FINISHED", end)

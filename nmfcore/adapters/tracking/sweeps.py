@@ -15,7 +15,7 @@ from nmfcore.adapters.store import Json, SweepFolder, digest, file_digest
 from nmfcore.adapters.tracking import views
 from nmfcore.adapters.tracking.records import MAX_TAG, flattened, shortened
 
-PROJECTION = 2
+PROJECTION = 3
 
 _ARTIFACTS = (
     "report.html",

@@ -1,0 +1,248 @@
+"""What a job asks a scheduler for: memory and time, from the size of the matrix, the rank and the batch.
+
+Asking needs no measuring (`nmfcore.adapters.forecast` times fits), so it errs to the generous side, and a job that was
+killed all the same asks for twice as much when it is tried again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nmfcore.adapters import store
+from nmfcore.blocks import BLOCK_ENTRIES
+from nmfcore.consensus import MAX_SAMPLES
+from nmfcore.cross_validation import MAX_ROUNDS
+from nmfcore.split_halves import N_SPLITS
+
+_PROCESS_BYTES = 700e6  # Python with compiled kernels, and Snakemake around it: twice under SLURM
+_DRAWING_BYTES = 400e6  # matplotlib and pandas
+_READING_COPIES = 12  # of an input file: text is read into objects first
+_GATHERING_COPIES = 3  # of the runs of a rank: as read, as arrays, joined
+_CONSENSUS_COPIES = 4
+_HIDING_BYTES = 40.0  # a cell: which are hidden in which fold, as positions
+_WIDEST = 10.0  # sides of a matrix of unknown shape, in units of the root of its cells
+
+_OPERATIONS_A_CELL = 4  # and component: two products, each a multiplication and an addition
+_OPERATIONS_S = 1e9  # of a core, at the slowest matrices
+_SLOWER = 10.0  # logarithms and divisions of the other losses
+_TYPICAL_ITERATIONS = 500
+_FOLDS = 10  # of the held-out errors of the samples
+_READ_S = 1e6  # bytes a second, on a slow network disk
+_START_S = 600.0
+_WITHOUT_FITS = ("summarize", "report")
+
+
+@dataclass(frozen=True)
+class MatrixSize:
+    """Size of a prepared matrix.
+
+    Attributes
+    ----------
+    n_features, n_samples : int
+    n_stored : int
+        Cells of a dense matrix, entries of a sparse one.
+    is_sparse : bool
+    """
+
+    n_features: int
+    n_samples: int
+    n_stored: int
+    is_sparse: bool
+
+    @classmethod
+    def of(cls, matrix_json: str | Path) -> MatrixSize:
+        """Size that `prepared/matrix.json` tells.
+
+        Raises
+        ------
+        ResultError
+            If the file is missing or damaged.
+        """
+        path = Path(matrix_json)
+        return _read_size(path, path.stat().st_mtime_ns if path.exists() else 0)
+
+    @classmethod
+    def of_file(cls, n_bytes: float) -> MatrixSize:
+        """Size as far as that of `prepared/matrix.npz` tells it: that of a dense matrix with one long side."""
+        n_cells = n_bytes / 8
+        long, short = _WIDEST * math.sqrt(n_cells), math.sqrt(n_cells) / _WIDEST
+        return cls(math.ceil(long), math.ceil(short), math.ceil(n_cells), False)
+
+    @property
+    def n_bytes(self) -> float:
+        """Of the values in float64, with the indices of a sparse matrix."""
+        return self.n_stored * (12.0 if self.is_sparse else 8.0)
+
+
+@lru_cache
+def _read_size(path: Path, _written: int) -> MatrixSize:
+    info = store.read_json(path)
+    (m, n), is_sparse = info["shape"], info["storage"] == "csr"
+    return MatrixSize(m, n, round(info["density"] * m * n) if is_sparse else m * n, is_sparse)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a job asks for.
+
+    Attributes
+    ----------
+    mem_mb : int
+        Megabytes of memory.
+    runtime : int
+        Minutes.
+    """
+
+    mem_mb: int
+    runtime: int
+
+
+def batch_bytes(
+    size: MatrixSize, rank: int, n_seeds: int, itemsize: int, n_hidden: int = 0
+) -> float:
+    """Peak of a batch of Frobenius runs, beyond the caller's matrix and mask.
+
+    The matrix at the scale of the problem in two precisions, and seven copies of the factors (start, end, and what an
+    iteration works with; one more where the products go through transposes). `benchmarks/solvers.py` measures it.
+
+    Parameters
+    ----------
+    size : MatrixSize
+    rank, n_seeds : int
+    itemsize : int
+        Bytes of a number of the working precision.
+    n_hidden : int
+        Cells that are hidden. With any, there are tables of products of every two components, and the matrix is
+        completed.
+    """
+    factors = factor_bytes(size, rank, n_seeds, itemsize)
+    if n_hidden:
+        n_cells, sides = size.n_features * size.n_samples, size.n_features + size.n_samples
+        held = 2.0 * n_hidden * (itemsize + 4)
+        filled = 0.0
+        if size.is_sparse:
+            held += n_cells * itemsize + size.n_stored * (24 + 2 * itemsize)
+        else:
+            held += n_cells * (16 + 2 * itemsize)
+            filled = n_cells * (2.0 * itemsize + 2)
+        tables = (rank * (rank + 1) + 64) * sides * itemsize
+        a_block = 25 * min(n_cells, BLOCK_ENTRIES)
+        return held + max(8 * factors + tables, 3 * factors + a_block, filled)
+    if size.is_sparse:
+        return size.n_stored * (24.0 + 2 * itemsize) + 8 * factors
+    return size.n_stored * (8.0 + itemsize) + 7 * factors
+
+
+def factor_bytes(size: MatrixSize, rank: int, n_seeds: int, itemsize: int) -> float:
+    """Of W and H of all runs of a batch."""
+    return float(size.n_features + size.n_samples) * rank * n_seeds * itemsize
+
+
+def request(
+    rule: str,
+    size: MatrixSize,
+    config: Mapping[str, Any],
+    wildcards: Mapping[str, str],
+    input_bytes: float = 0.0,
+    attempt: int = 1,
+) -> Request:
+    """Memory and time of a job.
+
+    Parameters
+    ----------
+    rule : str
+        One of the rules that the size of the matrix matters to.
+    size : MatrixSize
+        "prepare", which has no matrix yet, goes by the bytes of its input files.
+    config : mapping
+        Complete, as `load_config` returns it.
+    wildcards : mapping of str to str
+        Of the job: `rank`, and of a batch `first` and `last`. Without a rank it has to do with the largest.
+    input_bytes : float
+        Of its input files.
+    attempt : int
+        1, and one more each time that it is tried again.
+    """
+    if rule == "prepare":
+        n_bytes, seconds = _READING_COPIES * input_bytes, input_bytes / _READ_S
+    else:
+        rank = int(wildcards.get("rank", max(config["ranks"])))
+        n_seeds = _together(rule, config, wildcards)
+        n_bytes = _bytes(rule, size, config, rank, n_seeds, input_bytes)
+        seconds = _seconds(rule, size, config, rank, n_seeds) + input_bytes / _READ_S
+    growth = 2 ** (attempt - 1)
+    return Request(
+        mem_mb=math.ceil((_PROCESS_BYTES + n_bytes) / 1e6) * growth,
+        runtime=math.ceil((_START_S + seconds) / 60) * growth,
+    )
+
+
+def _together(rule: str, config: Mapping[str, Any], wildcards: Mapping[str, str]) -> int:
+    """How many runs are solved together."""
+    evidence = config["validate"]
+    if rule == "factorize":
+        return int(wildcards["last"]) - int(wildcards["first"]) + 1
+    if rule == "permute":
+        return int(config["seeds"])
+    if rule == "validate_blocks":
+        return int(evidence["bi_cross_validation"]["starts"])
+    if evidence["cross_validation"] and rule in ("validate", "solve"):
+        return int(evidence["cross_validation"]["starts"])
+    return 1
+
+
+def _bytes(
+    rule: str,
+    size: MatrixSize,
+    config: Mapping[str, Any],
+    rank: int,
+    n_seeds: int,
+    input_bytes: float,
+) -> float:
+    n_bytes = 2 * size.n_bytes  # as read, and as arrays
+    if rule not in _WITHOUT_FITS:
+        itemsize = np.dtype(config["factorize"]["dtype"]).itemsize
+        n_bytes += batch_bytes(size, rank, n_seeds, itemsize)
+    if rule in ("validate", "solve"):
+        n_bytes += _HIDING_BYTES * size.n_features * size.n_samples
+    if rule in ("summarize", "solve_rank"):
+        n_bytes += _GATHERING_COPIES * input_bytes
+    if rule in _WITHOUT_FITS and size.n_samples <= MAX_SAMPLES:
+        n_bytes += _CONSENSUS_COPIES * 8.0 * size.n_samples**2
+    if rule == "report":
+        n_bytes += _DRAWING_BYTES
+    return n_bytes
+
+
+def _seconds(
+    rule: str, size: MatrixSize, config: Mapping[str, Any], rank: int, n_seeds: int
+) -> float:
+    if rule in _WITHOUT_FITS:
+        return 0.0
+    settings = config["factorize"]
+    if rule == "validate":
+        settings = settings | config["validate"]["cross_validation"]
+    iterations = min(settings["max_iter"], _TYPICAL_ITERATIONS)
+    slower = 1.0 if settings["loss"] == "frobenius" else _SLOWER
+    operations = _OPERATIONS_A_CELL * size.n_stored * rank * iterations * slower
+    return float(_batches(rule, config) * n_seeds * operations / _OPERATIONS_S)
+
+
+def _batches(rule: str, config: Mapping[str, Any]) -> int:
+    """How many batches a job solves, one after another."""
+    evidence = config["validate"]
+    if rule == "validate":
+        return int(evidence["cross_validation"]["folds"]) * MAX_ROUNDS
+    if rule == "permute":
+        return int(evidence["permutation"]["permutations"])
+    if rule == "validate_blocks":
+        blocks = evidence["bi_cross_validation"]
+        return int(blocks["row_groups"] * blocks["column_groups"])
+    return {"factorize": 1, "solve": _FOLDS, "solve_rank": 2 * N_SPLITS}[rule]
