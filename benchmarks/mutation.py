@@ -126,7 +126,8 @@ def mutate(module: str, place: Path, processes: int, minutes: float | None = Non
         may be to blame for what ran out of time.
     processes : int
     minutes : float, optional
-        Time after which what is still untried is left out. The order is random, but for what lived an earlier run.
+        Time after which what is still untried is left out. The order is random; what lived an earlier time
+        comes last, and counts as living until then.
     """
     place.mkdir(parents=True, exist_ok=True)
     for part in ("nmfcore", "tests"):
@@ -145,7 +146,7 @@ def mutate(module: str, place: Path, processes: int, minutes: float | None = Non
     held = _codes(meta)
     names = [name for name, code in held.items() if code != _NOTICED]
     random.Random(0).shuffle(names)
-    names.sort(key=lambda name: held[name] is None)  # first what lived the last time
+    names.sort(key=lambda name: held[name] is not None)  # last what lived an earlier time
     end = math.inf if minutes is None else time.monotonic() + 60 * minutes
     for first in range(0, len(names), _AT_ONCE):
         if time.monotonic() >= end:
