@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from nmfcore.adapters import store
+from nmfcore.block_matrix import LARGE
 from nmfcore.blocks import BLOCK_ENTRIES
 from nmfcore.consensus import MAX_SAMPLES
-from nmfcore.cross_validation import MAX_ROUNDS
+from nmfcore.cross_validation import MAX_CELLS, MAX_ROUNDS
 from nmfcore.split_halves import N_SPLITS
 
 _PROCESS_BYTES = 700e6  # Python with compiled kernels, and Snakemake around it: twice under SLURM
@@ -26,6 +27,7 @@ _DRAWING_BYTES = 400e6  # matplotlib and pandas
 _READING_COPIES = 12  # of an input file: text is read into objects first
 _GATHERING_COPIES = 3  # of the runs of a rank: as read, as arrays, joined
 _CONSENSUS_COPIES = 4
+_BLOCK_BYTES = 400e6
 _HIDING_BYTES = 40.0  # a cell: which are hidden in which fold, as positions
 _WIDEST = 10.0  # sides of a matrix of unknown shape, in units of the root of its cells
 
@@ -49,12 +51,14 @@ class MatrixSize:
     n_stored : int
         Cells of a dense matrix, entries of a sparse one.
     is_sparse : bool
+    n_missing : int
     """
 
     n_features: int
     n_samples: int
     n_stored: int
     is_sparse: bool
+    n_missing: int = 0
 
     @classmethod
     def of(cls, matrix_json: str | Path) -> MatrixSize:
@@ -85,7 +89,8 @@ class MatrixSize:
 def _read_size(path: Path, _written: int) -> MatrixSize:
     info = store.read_json(path)
     (m, n), is_sparse = info["shape"], info["storage"] == "csr"
-    return MatrixSize(m, n, round(info["density"] * m * n) if is_sparse else m * n, is_sparse)
+    n_stored = round(info["density"] * m * n) if is_sparse else m * n
+    return MatrixSize(m, n, n_stored, is_sparse, info["n_missing"])
 
 
 @dataclass(frozen=True)
@@ -206,12 +211,17 @@ def _bytes(
     n_seeds: int,
     input_bytes: float,
 ) -> float:
-    n_bytes = 2 * size.n_bytes  # as read, and as arrays
+    itemsize = np.dtype(config["factorize"]["dtype"]).itemsize
+    by_blocks = _by_blocks(size, config)
+    n_bytes = _BLOCK_BYTES if by_blocks else 2 * size.n_bytes  # as read, and as arrays
     if rule not in _WITHOUT_FITS:
-        itemsize = np.dtype(config["factorize"]["dtype"]).itemsize
-        n_bytes += batch_bytes(size, rank, n_seeds, itemsize)
+        n_bytes += (
+            8 * factor_bytes(size, rank, n_seeds, itemsize)
+            if by_blocks
+            else batch_bytes(size, rank, n_seeds, itemsize)
+        )
     if rule in ("validate", "solve"):
-        n_bytes += _HIDING_BYTES * size.n_features * size.n_samples
+        n_bytes += _HIDING_BYTES * min(size.n_features * size.n_samples, MAX_CELLS)
     if rule in ("summarize", "solve_rank"):
         n_bytes += _GATHERING_COPIES * input_bytes
     if rule in _WITHOUT_FITS and size.n_samples <= MAX_SAMPLES:
@@ -219,6 +229,12 @@ def _bytes(
     if rule == "report":
         n_bytes += _DRAWING_BYTES
     return n_bytes
+
+
+def _by_blocks(size: MatrixSize, config: Mapping[str, Any]) -> bool:
+    """Whether fits hold no more than a block of the matrix, as `nmfcore.problem.in_blocks` has it."""
+    frobenius = config["factorize"]["loss"] == "frobenius"
+    return frobenius and size.n_missing == 0 and size.n_stored > LARGE
 
 
 def _seconds(

@@ -79,6 +79,18 @@ def test_a_batch_takes_what_is_said(is_sparse: bool) -> None:
     assert said < 2 * peak
 
 
+def test_a_matrix_that_is_worked_on_by_blocks_need_not_fit() -> None:
+    large = MatrixSize(2000, 100_000, 200_000_000, False)
+    batch = {**BATCH, "last": "4"}
+    matrix_mb = large.n_bytes / 1e6
+    assert request("factorize", large, EVERYTHING, batch).mem_mb < matrix_mb
+    for other in (
+        (large, config_of(factorize={"loss": "kullback-leibler"})),
+        (MatrixSize(2000, 100_000, 200_000_000, False, n_missing=1), EVERYTHING),
+    ):
+        assert request("factorize", *other, batch).mem_mb > 2 * matrix_mb
+
+
 def test_the_size_is_that_of_the_prepared_matrix(finished_sweep: Path, tmp_path: Path) -> None:
     V, _ = store.read_matrix(finished_sweep / "prepared/matrix.npz")
     size = MatrixSize.of(finished_sweep / "prepared/matrix.json")
