@@ -25,7 +25,7 @@ from nmfcore.adapters import store
 from nmfcore.adapters.config import load_config
 from nmfcore.adapters.matrix import LabelledMatrix
 from nmfcore.adapters.stages import cross_validated, fit, fit_settings, validation_settings
-from nmfcore.batches import plan_batches
+from nmfcore.batches import batch_size, plan_batches
 from nmfcore.consensus import MAX_SAMPLES
 from nmfcore.criteria import summarize_rank
 from nmfcore.errors import NmfcoreError
@@ -213,7 +213,10 @@ def forecast(
     cores : int
     """
     ranks = config["ranks"]
-    batches = len(plan_batches(config["seeds"], config["factorize"]["seeds_per_job"]))
+    a_batch = batch_size(
+        config["factorize"]["seeds_per_job"], len(ranks), config["seeds"], at_once=cores
+    )
+    batches = len(plan_batches(config["seeds"], a_batch))
     jobs = _jobs(config, batches)
     n_figures = 7 + len(ranks)
     work = {
@@ -238,7 +241,7 @@ def forecast(
         jobs,
         seconds,
         _wall(seconds, jobs, times, cores, ranks),
-        *_room(shape, matrix_bytes, config, times),
+        *_room(shape, matrix_bytes, config, times, a_batch),
     )
 
 
@@ -288,13 +291,16 @@ def _wall(
 
 
 def _room(
-    shape: tuple[int, int], matrix_bytes: float, config: Mapping[str, Any], times: Calibration
+    shape: tuple[int, int],
+    matrix_bytes: float,
+    config: Mapping[str, Any],
+    times: Calibration,
+    a_batch: int,
 ) -> tuple[float, float]:
     """Bytes of memory and of disk."""
     (m, n), ranks, seeds = shape, config["ranks"], config["seeds"]
     itemsize = np.dtype(config["factorize"]["dtype"]).itemsize
-    a_batch = min(seeds, config["factorize"]["seeds_per_job"])
-    more = max(0, a_batch - _SEEDS) * ranks[-1] * (m + n) * itemsize * _WORKING_COPIES
+    more = max(0, min(seeds, a_batch) - _SEEDS) * ranks[-1] * (m + n) * itemsize * _WORKING_COPIES
     n_components = sum(ranks)
     runs = seeds * (n_components * (m + n) * itemsize + len(ranks) * times.iterations * 8)
     consensus = len(ranks) * (8.0 * n * n * (n <= MAX_SAMPLES) + 8.0 * seeds * n)

@@ -11,6 +11,7 @@ rule factorize:
         f"{RESULTS}/logs/factorize/rank-{{rank}}-seeds-{{first}}-{{last}}.log",
     benchmark:
         f"{RESULTS}/logs/factorize/rank-{{rank}}-seeds-{{first}}-{{last}}.time.tsv"
+    threads: FIT_THREADS
     params:
         settings=stages.fit_settings(config),
         code=stages.CODE["factorize"],
