@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nmfcore.adaptive import SeedRule
     from nmfcore.factorization import Transformed, factorize, transform
     from nmfcore.runs import Runs, Status
     from nmfcore.selection import Recommendation
@@ -20,6 +21,7 @@ _HOME = {
     "Penalties": "solvers.penalties",
     "Recommendation": "selection",
     "Runs": "runs",
+    "SeedRule": "adaptive",
     "Solution": "solution",
     "Status": "runs",
     "Sweep": "sweeping",
@@ -33,6 +35,7 @@ __all__ = [
     "Penalties",
     "Recommendation",
     "Runs",
+    "SeedRule",
     "Solution",
     "Status",
     "Sweep",

@@ -6,6 +6,8 @@ d_β(v, p) is ½(v − p)² for β = 2 (Frobenius), v log(v/p) − v + p for β 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from scipy.special import kl_div
 from nmfcore import blocks
 from nmfcore.block_matrix import BlockMatrix
 from nmfcore.blocks import dense_parts
+from nmfcore.groups import Groups, in_threads
 
 Floats = NDArray[np.floating]
 Array = NDArray[np.float64]
@@ -26,7 +29,12 @@ CANCELLATION = 1e-4
 
 
 def divergences(
-    V: Any, W: Floats, H: Floats, beta: float = 2.0, weights: Floats | None = None
+    V: Any,
+    W: Floats,
+    H: Floats,
+    beta: float = 2.0,
+    weights: Floats | None = None,
+    groups: Groups | None = None,
 ) -> Array:
     """Σ w d_β(v, wh) of every run.
 
@@ -39,6 +47,8 @@ def divergences(
     beta : float
     weights : (n_features, n_samples) ndarray, optional
         In [0, 1], or a mask; cells of weight 0 are never looked at.
+    groups : Groups, optional
+        Runs that share products, and how many threads take part.
 
     Returns
     -------
@@ -46,20 +56,25 @@ def divergences(
     """
     V = _canonical(V)
     # Rounding can take the divergence of an exact fit a little below 0.
-    return np.maximum(_divergences(V, W, H, beta, weights), 0.0)
+    return np.maximum(_divergences(V, W, H, beta, weights, groups or Groups.of(range(len(W)))), 0.0)
 
 
-def _divergences(V: Any, W: Floats, H: Floats, beta: float, weights: Floats | None) -> Array:
+def _divergences(
+    V: Any, W: Floats, H: Floats, beta: float, weights: Floats | None, groups: Groups
+) -> Array:
     if weights is None and beta == 2:
         total = sum_of_squares(V)
-        by_expansion = _by_expansion(V, total, W, H)
+        by_expansion = _by_expansion(V, total, W, H, groups)
         cancelled = by_expansion <= CANCELLATION * total
         if cancelled.any():
-            by_expansion[cancelled] = _by_residual(V, W[cancelled], H[cancelled], beta, None)
+            few = W[cancelled], H[cancelled]
+            by_expansion[cancelled] = _by_residual(V, *few, beta, None, groups.threads)
         return by_expansion
     if weights is None and beta == 1 and sparse.issparse(V):
-        return np.array([_kl_of_stored(V, w, h) for w, h in zip(W, H, strict=True)])
-    return _by_residual(V, W, H, beta, weights)
+        return np.array(
+            in_threads(lambda s: _kl_of_stored(V, W[s], H[s]), range(len(W)), groups.threads)
+        )
+    return _by_residual(V, W, H, beta, weights, groups.threads)
 
 
 def sum_of_squares(V: Any, weights: Floats | None = None) -> float:
@@ -119,7 +134,9 @@ def cellwise(v: Array, p: Array, beta: float) -> Array:
         return np.where((p == 0) & (v == 0) & (beta > 0), 0.0, d)
 
 
-def _by_residual(V: Any, W: Floats, H: Floats, beta: float, weights: Floats | None) -> Array:
+def _by_residual(
+    V: Any, W: Floats, H: Floats, beta: float, weights: Floats | None, threads: int
+) -> Array:
     coefficients = H.astype(np.float64)
     totals = np.zeros(len(W))
     for features, samples, block in dense_parts(V):
@@ -129,36 +146,58 @@ def _by_residual(V: Any, W: Floats, H: Floats, beta: float, weights: Floats | No
             # Without this, what stands in a hidden cell could be NaN.
             block = np.where(seen, block, 0.0) if beta == 2 else block[seen]
             weight = weight if beta == 2 else weight[seen]
-        for s in range(len(W)):
-            product = W[s][:, features].T.astype(np.float64) @ coefficients[s][:, samples]
-            if weight is None or seen is None:
-                totals[s] += float(cellwise(block, product, beta).sum())
-            elif beta == 2:
-                product -= block
-                totals[s] += 0.5 * float(np.einsum("ij,ij,ij->", weight, product, product))
-            else:
-                totals[s] += float((weight * cellwise(block, product[seen], beta)).sum())
+        act = partial(_residual, block, weight, seen, W, coefficients, features, samples, beta)
+        totals += in_threads(act, range(len(W)), threads)
     return totals
 
 
-def _by_expansion(V: Any, total: float, W: Floats, H: Floats) -> Array:
+def _residual(
+    block: Array,
+    weight: Floats | None,
+    seen: NDArray[np.bool_] | None,
+    W: Floats,
+    coefficients: Array,
+    features: slice,
+    samples: slice,
+    beta: float,
+    run: int,
+) -> float:
+    """Divergence of one run over a part of V."""
+    product = W[run][:, features].T.astype(np.float64) @ coefficients[run][:, samples]
+    if weight is None or seen is None:
+        return float(cellwise(block, product, beta).sum())
+    if beta == 2:
+        product -= block
+        return 0.5 * float(np.einsum("ij,ij,ij->", weight, product, product))
+    return float((weight * cellwise(block, product[seen], beta)).sum())
+
+
+def _by_expansion(V: Any, total: float, W: Floats, H: Floats, groups: Groups) -> Array:
     """½ (‖V‖² − 2⟨V, WH⟩ + ⟨WᵀW, HHᵀ⟩)."""
     basis, coefficients = W.astype(np.float64), H.astype(np.float64)
     n_runs, rank, _ = basis.shape
     stacked = coefficients.reshape(n_runs * rank, -1).T
     flat = basis.reshape(n_runs * rank, -1)
     cross = np.zeros(n_runs * rank)
-    if isinstance(V, BlockMatrix):
-        for features, samples, part in V.astype(np.float64).parts():
-            cross += np.einsum("mr,rm->r", part @ stacked[samples], flat[:, features])
-    elif sparse.issparse(V):
-        cross += np.einsum("mr,rm->r", V @ stacked, flat)
-    else:
-        for features, samples, part in dense_parts(V):
-            cross += np.einsum("mr,rm->r", part @ stacked[samples], flat[:, features])
+    for features, samples, part in _parts(V):
+        pieces = groups.map(partial(_crossed, part, stacked[samples], flat[:, features], rank))
+        cross += np.concatenate(pieces)
     grams = [f @ f.transpose(0, 2, 1) for f in (basis, coefficients)]
     fitted = np.einsum("sij,sij->s", *grams)
     return np.asarray(0.5 * (total - 2 * cross.reshape(n_runs, rank).sum(axis=1) + fitted))
+
+
+def _parts(V: Any) -> Iterable[tuple[slice, slice, Any]]:
+    """V part by part; whole where it is CSR."""
+    if isinstance(V, BlockMatrix):
+        return V.astype(np.float64).parts()
+    return [(slice(None), slice(None), V)] if sparse.issparse(V) else dense_parts(V)
+
+
+def _crossed(part: Any, stacked: Array, flat: Array, rank: int, group: slice) -> Array:
+    """Products of a part of V with every component of a group, and the sum of each."""
+    components = slice(group.start * rank, group.stop * rank)
+    return np.asarray(np.einsum("mr,rm->r", part @ stacked[:, components], flat[components]))
 
 
 def _kl_of_stored(V: sparse.csr_array, W: Floats, H: Floats) -> float:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from numpy.typing import ArrayLike
 
+from nmfcore.adaptive import SeedDecision, SeedRule, decide_seeds
 from nmfcore.criteria import Criteria, RankSummary, summarize_rank
 from nmfcore.cross_validation import cross_validate
 from nmfcore.errors import InputError
@@ -15,7 +17,7 @@ from nmfcore.factorization import factorize
 from nmfcore.problem import pose
 from nmfcore.reconstruction import svd_errors
 from nmfcore.residuals import best_run_residual_excess
-from nmfcore.runs import Runs
+from nmfcore.runs import Runs, concatenate_runs
 from nmfcore.selection import Recommendation, SelectionRule, recommend
 from nmfcore.solution import Solution, stable_solution
 from nmfcore.solvers.penalties import Penalties
@@ -37,6 +39,8 @@ class Sweep:
         Consensus, labels and fold errors of every rank.
     runs : dict of int to Runs
         Every run.
+    seed_decisions : dict of int to tuple of SeedDecision
+        What was decided about the seeds of every rank, stage by stage; empty where their number was given.
     """
 
     criteria: tuple[Criteria, ...]
@@ -44,6 +48,7 @@ class Sweep:
     solutions: Mapping[int, Solution]
     summaries: Mapping[int, RankSummary]
     runs: Mapping[int, Runs]
+    seed_decisions: Mapping[int, tuple[SeedDecision, ...]]
 
     @property
     def solution(self) -> Solution | None:
@@ -55,7 +60,7 @@ class Sweep:
 def sweep(
     V: ArrayLike | Any,
     ranks: Iterable[int] = range(1, 9),
-    seeds: int = 20,
+    seeds: int | SeedRule = 20,
     root_seed: int = 0,
     loss: str | float = "frobenius",
     *,
@@ -70,6 +75,7 @@ def sweep(
     start: str = "random",
     dtype: str = "float32",
     rule: SelectionRule | None = None,
+    threads: int = 1,
 ) -> Sweep:
     """Factorise at every rank from many starts, build every rank's solution, weigh the evidence, recommend a rank.
 
@@ -79,8 +85,8 @@ def sweep(
         Nonnegative.
     ranks : iterable of int
         Rank 1 should be among them: it is what 'no structure' is judged against.
-    seeds : int
-        Random starts a rank.
+    seeds : int or SeedRule
+        Random starts a rank; under a rule, as many as the rank needs for tight intervals of its stability.
     root_seed : int
     loss, max_iter, tol, observed, penalties, solver, start, dtype
         See `nmfcore.factorize`.
@@ -88,6 +94,8 @@ def sweep(
         See `nmfcore.cross_validation.cross_validate`; ``n_folds=0`` leaves cross-validation out.
     rule : SelectionRule, optional
         Thresholds of the recommendation.
+    threads : int
+        See `nmfcore.factorize`.
 
     Returns
     -------
@@ -123,12 +131,15 @@ def sweep(
         "solver": solver,
         "start": start,
         "dtype": dtype,
+        "threads": threads,
     }
     bounds = svd_errors(problem.exact, wanted[-1]) if observed is None else None
     runs: dict[int, Runs] = {}
+    decisions: dict[int, tuple[SeedDecision, ...]] = {}
     summaries: dict[int, RankSummary] = {}
     for rank in wanted:
-        runs[rank] = factorize(values, rank, range(seeds), root_seed, loss, **fit)
+        solve = partial(factorize, values, rank, root_seed=root_seed, loss=loss, **fit)
+        runs[rank], decisions[rank] = _runs_of(solve, seeds)
         validation = (
             cross_validate(
                 values,
@@ -153,4 +164,18 @@ def sweep(
         for rank, found in runs.items()
         if found.good.any()
     }
-    return Sweep(criteria, recommend(criteria, rule), solutions, summaries, runs)
+    return Sweep(criteria, recommend(criteria, rule), solutions, summaries, runs, decisions)
+
+
+def _runs_of(
+    solve: Callable[..., Runs], seeds: int | SeedRule
+) -> tuple[Runs, tuple[SeedDecision, ...]]:
+    """Runs of a rank, and what was decided about their number."""
+    if not isinstance(seeds, SeedRule):
+        return solve(seeds=range(seeds)), ()
+    runs = solve(seeds=range(seeds.least))
+    decisions = [decide_seeds(seeds, runs)]
+    while decisions[-1].wanted > len(runs):
+        runs = concatenate_runs([runs, solve(seeds=range(len(runs), decisions[-1].wanted))])
+        decisions.append(decide_seeds(seeds, runs))
+    return runs, tuple(decisions)

@@ -96,9 +96,9 @@ def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
     if isinstance(value, str) and types and "string" not in types:
         with suppress(yaml.YAMLError):
             value = yaml.safe_load(value)
-    if isinstance(value, str) and "number" in types:
+    if isinstance(value, str) and {"number", "integer"} & set(types):
         with suppress(ValueError):
-            return float(value)
+            value = float(value)
     if isinstance(value, float) and value.is_integer() and "integer" in types:
         return int(value)
     return value

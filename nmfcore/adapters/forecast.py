@@ -26,7 +26,7 @@ from nmfcore.adapters.config import load_config
 from nmfcore.adapters.matrix import LabelledMatrix
 from nmfcore.adapters.resources import MatrixSize, batch_bytes
 from nmfcore.adapters.stages import cross_validated, fit, fit_settings, validation_settings
-from nmfcore.batches import plan_batches
+from nmfcore.batches import batch_size, plan_batches
 from nmfcore.consensus import MAX_SAMPLES
 from nmfcore.criteria import summarize_rank
 from nmfcore.errors import NmfcoreError
@@ -213,7 +213,10 @@ def forecast(
     cores : int
     """
     ranks = config["ranks"]
-    batches = len(plan_batches(config["seeds"], config["factorize"]["seeds_per_job"]))
+    a_batch = batch_size(
+        config["factorize"]["seeds_per_job"], len(ranks), config["seeds"], at_once=cores
+    )
+    batches = len(plan_batches(config["seeds"], a_batch))
     jobs = _jobs(config, batches)
     n_figures = 7 + len(ranks)
     work = {
@@ -238,7 +241,7 @@ def forecast(
         jobs,
         seconds,
         _wall(seconds, jobs, times, cores, ranks),
-        *_room(shape, matrix_bytes, config, times),
+        *_room(shape, matrix_bytes, config, times, a_batch),
     )
 
 
@@ -288,14 +291,20 @@ def _wall(
 
 
 def _room(
-    shape: tuple[int, int], matrix_bytes: float, config: Mapping[str, Any], times: Calibration
+    shape: tuple[int, int],
+    matrix_bytes: float,
+    config: Mapping[str, Any],
+    times: Calibration,
+    a_batch: int,
 ) -> tuple[float, float]:
     """Bytes of memory and of disk."""
     (m, n), ranks, seeds = shape, config["ranks"], config["seeds"]
     itemsize = np.dtype(config["factorize"]["dtype"]).itemsize
-    a_batch = min(seeds, config["factorize"]["seeds_per_job"])
     size = MatrixSize(m, n, m * n, is_sparse=False)
-    few, all_ = (batch_bytes(size, ranks[-1], s, itemsize) for s in (_SEEDS, max(_SEEDS, a_batch)))
+    few, all_ = (
+        batch_bytes(size, ranks[-1], s, itemsize)
+        for s in (_SEEDS, max(_SEEDS, min(seeds, a_batch)))
+    )
     more = all_ - few
     n_components = sum(ranks)
     runs = seeds * (n_components * (m + n) * itemsize + len(ranks) * times.iterations * 8)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from nmfcore.adapters import store
 from nmfcore.adapters.environment import environment
@@ -268,9 +269,16 @@ def annotate_samples(matrix: str, matrix_json: str, path: str | None, json: str)
 
 
 def factorize_batch(
-    matrix: str, rank: int, first: int, last: int, settings: Json, npz: str, tsv: str
+    matrix: str,
+    rank: int,
+    first: int,
+    last: int,
+    settings: Json,
+    npz: str,
+    tsv: str,
+    threads: int = 1,
 ) -> None:
-    """Solve the runs of seeds `first` … `last` of a rank."""
+    """Solve the runs of seeds `first` … `last` of a rank, several groups of them at a time."""
     V, sha256 = store.read_matrix(matrix)
     if rank > min(V.shape):
         log.warning(
@@ -278,7 +286,7 @@ def factorize_batch(
             rank,
             *V.shape,
         )
-    runs = fit(V, rank, range(first, last + 1), settings)
+    runs = fit(V, rank, range(first, last + 1), settings, threads)
     store.write_runs(npz, tsv, runs, _provenance(sha256, settings, "factorize"))
     log.info(
         "Rank %d: %d of %d runs converged; relative error %.6f (best) to %.6f.",
@@ -290,10 +298,13 @@ def factorize_batch(
     )
 
 
-def fit(V: LabelledMatrix, rank: int, seeds: Iterable[int], settings: Json) -> Runs:
+def fit(
+    V: LabelledMatrix, rank: int, seeds: Iterable[int], settings: Json, threads: int = 1
+) -> Runs:
     """Runs of a rank under the settings that `fit_settings` returns."""
-    options = {**settings, "penalties": Penalties(**settings["penalties"])}
-    return factorize(V.values, rank, seeds, observed=V.observed, **options)
+    options = {**settings, "penalties": Penalties(**settings["penalties"]), "threads": threads}
+    with threadpool_limits(1, "blas"):  # it would divide products among cores that are taken
+        return factorize(V.values, rank, seeds, observed=V.observed, **options)
 
 
 def cross_validated(V: LabelledMatrix, rank: int, settings: Json) -> CrossValidation:

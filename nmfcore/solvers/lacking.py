@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -35,7 +37,7 @@ class LackingCells:
 
     def __init__(self, lack: sparse.csr_array) -> None:
         self.lack = lack
-        self.table = self.grams = np.empty((0, 0), lack.dtype)
+        self.room = _Room()
 
     def sweep(
         self, moving: Floats, rhs: Floats, gram: Floats, fixed: Floats, n_sweeps: int, out: Floats
@@ -67,12 +69,21 @@ class LackingCells:
         return slopes
 
     def _lacking_grams(self, fixed: Floats) -> Floats:
-        """Σ (1 − w) a aᵀ for every column as lower triangles, (n_pairs, n_moving); good until called again."""
+        """Σ (1 − w) a aᵀ for every column as lower triangles, (n_pairs, n_moving); good until the next call."""
         rank, n_fixed = fixed.shape
         n_pairs = rank * (rank + 1) // 2
-        if len(self.table) != n_pairs:
-            self.table = np.empty((n_pairs, n_fixed), fixed.dtype)
-            self.grams = np.empty((n_pairs, self.lack.shape[0]), fixed.dtype)
-        pair_products(fixed, self.table)
-        csr_product(self.lack.indptr, self.lack.indices, self.lack.data, self.table, self.grams)
-        return self.grams
+        room = self.room
+        if len(room.table) != n_pairs:
+            room.table = np.empty((n_pairs, n_fixed), fixed.dtype)
+            room.grams = np.empty((n_pairs, self.lack.shape[0]), fixed.dtype)
+        pair_products(fixed, room.table)
+        csr_product(self.lack.indptr, self.lack.indices, self.lack.data, room.table, room.grams)
+        return room.grams
+
+
+class _Room(threading.local):
+    """Arrays that a thread writes again and again."""
+
+    def __init__(self) -> None:
+        self.table: Floats = np.empty((0, 0))
+        self.grams: Floats = np.empty((0, 0))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy import sparse
 from nmfcore.block_matrix import BlockMatrix
 from nmfcore.divergence import sum_of_squares
 from nmfcore.errors import InputError
+from nmfcore.groups import Groups
 from nmfcore.problem import DENSE_BYTES_MAX, Problem
 from nmfcore.solvers.alternating import Iterated, Updates, iterate
 from nmfcore.solvers.completion import complete
@@ -44,9 +46,16 @@ class Solver(Protocol):
         ...
 
     def solve(
-        self, problem: Problem, updates: Updates, W: Floats, H: Floats, max_iter: int, tol: float
+        self,
+        problem: Problem,
+        updates: Updates,
+        W: Floats,
+        H: Floats,
+        max_iter: int,
+        tol: float,
+        groups: Groups,
     ) -> Solved:
-        """Solve a batch from its starts, with the half-steps that `updates` made for the problem."""
+        """Solve a batch from its starts, group by group, with the half-steps that `updates` made for the problem."""
         ...
 
 
@@ -98,21 +107,30 @@ class Hals:
         return HalsUpdates(products, problem.lack, problem.penalties)
 
     def solve(
-        self, problem: Problem, updates: Updates, W: Floats, H: Floats, max_iter: int, tol: float
+        self,
+        problem: Problem,
+        updates: Updates,
+        W: Floats,
+        H: Floats,
+        max_iter: int,
+        tol: float,
+        groups: Groups,
     ) -> Solved:
         """See `Solver`."""
         description = f"hals ({'sparse' if problem.is_sparse else 'dense'}"
         description += ", by blocks" * isinstance(problem.V, BlockMatrix)
-        rough, remaining = None, np.full(len(W), max_iter)
         stand_in, words = _stand_in(problem, W.shape[1]) if max_iter else (None, "")
-        if stand_in is not None:
-            easier = HalsUpdates(stand_in, None, problem.penalties)
-            rough_tol = tol if problem.lack is None else max(tol, COMPLETED_TOL)
-            rough = iterate(easier, W, H, max(max_iter * 3 // 4, 1), rough_tol)
-            W, H = rough.W, rough.H
+        easier = None if stand_in is None else HalsUpdates(stand_in, None, problem.penalties)
+        rough_tol = tol if problem.lack is None else max(tol, COMPLETED_TOL)
+
+        def one(part: slice) -> Solved:
+            if easier is None:
+                return _solved(None, iterate(updates, W[part], H[part], max_iter, tol))
+            rough = iterate(easier, W[part], H[part], max(max_iter * 3 // 4, 1), rough_tol)
             remaining = np.maximum(max_iter - rough.n_iter, 1)
-        fine = iterate(updates, W, H, remaining, tol)
-        return _solved(rough, fine, f"{description}{words})")
+            return _solved(rough, iterate(updates, rough.W, rough.H, remaining, tol))
+
+        return _joined(groups.map(one), f"{description}{words})")
 
 
 def _stand_in(problem: Problem, rank: int) -> tuple[Products | None, str]:
@@ -145,11 +163,18 @@ class CoordinateDescent:
         return KullbackLeiblerUpdates(problem.V, lack, problem.penalties)
 
     def solve(
-        self, problem: Problem, updates: Updates, W: Floats, H: Floats, max_iter: int, tol: float
+        self,
+        problem: Problem,
+        updates: Updates,
+        W: Floats,
+        H: Floats,
+        max_iter: int,
+        tol: float,
+        groups: Groups,
     ) -> Solved:
         """See `Solver`."""
-        fine = iterate(updates, W, H, max_iter, tol)
-        return _solved(None, fine, f"cd ({'sparse' if problem.is_sparse else 'dense'})")
+        description = f"cd ({'sparse' if problem.is_sparse else 'dense'})"
+        return _grouped(updates, W, H, max_iter, tol, groups, description)
 
 
 class Multiplicative:
@@ -179,10 +204,17 @@ class Multiplicative:
         )
 
     def solve(
-        self, problem: Problem, updates: Updates, W: Floats, H: Floats, max_iter: int, tol: float
+        self,
+        problem: Problem,
+        updates: Updates,
+        W: Floats,
+        H: Floats,
+        max_iter: int,
+        tol: float,
+        groups: Groups,
     ) -> Solved:
         """See `Solver`."""
-        return _solved(None, iterate(updates, W, H, max_iter, tol), "mu (dense)")
+        return _grouped(updates, W, H, max_iter, tol, groups, "mu (dense)")
 
 
 SOLVERS: dict[str, Solver] = {s.name: s for s in (Hals(), CoordinateDescent(), Multiplicative())}
@@ -232,13 +264,47 @@ def _unweighted(problem: Problem) -> Floats:
     return np.where(problem.weights == 0, 1.0, full).astype(problem.dtype)
 
 
-def _solved(rough: Iterated | None, fine: Iterated, description: str) -> Solved:
+def _grouped(
+    updates: Updates,
+    W: Floats,
+    H: Floats,
+    max_iter: int,
+    tol: float,
+    groups: Groups,
+    description: str,
+) -> Solved:
+    """Iterate every group with the same half-steps."""
+    parts = groups.map(
+        lambda part: _solved(None, iterate(updates, W[part], H[part], max_iter, tol))
+    )
+    return _joined(parts, description)
+
+
+def _solved(rough: Iterated | None, fine: Iterated) -> Solved:
     """Join the phases: each run's second trace follows its first without a gap."""
     if rough is None:
-        return Solved(fine.W, fine.H, fine.trace, fine.n_iter, fine.converged, description)
+        return Solved(fine.W, fine.H, fine.trace, fine.n_iter, fine.converged, "")
     n_rough, length = rough.n_iter, rough.trace.shape[1] + fine.trace.shape[1]
     trace = np.full((len(fine.W), length), np.nan)
     trace[:, : rough.trace.shape[1]] = rough.trace
     for row, first, part in zip(trace, n_rough, fine.trace, strict=True):
         row[first : first + len(part)] = part
-    return Solved(fine.W, fine.H, trace, n_rough + fine.n_iter, fine.converged, description)
+    return Solved(fine.W, fine.H, trace, n_rough + fine.n_iter, fine.converged, "")
+
+
+def _joined(parts: Sequence[Solved], description: str) -> Solved:
+    """Join the groups of a batch; no trace is longer than its longest run."""
+    length = int(max(part.n_iter.max() for part in parts))
+    if len(parts) == 1:
+        return replace(parts[0], trace=parts[0].trace[:, :length], description=description)
+    traces = np.full((sum(len(part.W) for part in parts), length), np.nan)
+    first = 0
+    for part in parts:
+        trace = part.trace[:, :length]
+        traces[first : first + len(trace), : trace.shape[1]] = trace
+        first += len(trace)
+    W, H, n_iter, converged = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("W", "H", "n_iter", "converged")
+    )
+    return Solved(W, H, traces, n_iter, converged, description)

@@ -219,3 +219,13 @@ def test_all_mistakes_are_said_at_once() -> None:
         "factorize.tol",
         "name",
     ]
+
+
+@pytest.mark.parametrize(("given", "expected"), [("auto", "auto"), ("20", 20), (30, 30)])
+def test_seeds_per_job_is_a_number_or_auto_however_it_was_typed(given, expected):
+    assert load(factorize={"seeds_per_job": given})["factorize"]["seeds_per_job"] == expected
+
+
+def test_seeds_per_job_in_other_words_is_refused():
+    with pytest.raises(ConfigError, match="seeds_per_job: 'atuo' is none of auto"):
+        load(factorize={"seeds_per_job": "atuo"})

@@ -1,7 +1,14 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmfcore.batches import plan_batches
+from nmfcore.batches import (
+    JOB_COST,
+    LARGEST_BATCH,
+    batch_size,
+    job_threads,
+    plan_batches,
+)
+from nmfcore.groups import GROUP_SEEDS
 
 bounded = settings(max_examples=30, deadline=None)
 
@@ -87,3 +94,41 @@ def test_more_seeds_extend_a_plan_at_multiples_of_the_batch_size():
         (12, 15),
         (16, 16),
     ]
+
+
+def time_until_done(n_ranks, n_seeds, size, at_once):
+    """Jobs handed to the first that is free, one after the other."""
+    free = [0.0] * at_once
+    for _ in range(n_ranks):
+        for first, last in plan_batches(n_seeds, size):
+            free[free.index(min(free))] += JOB_COST + last - first + 1
+    return max(free)
+
+
+@bounded
+@given(st.integers(1, 20), n_seeds, st.integers(1, 64))
+def test_batches_that_are_chosen_keep_groups_whole_and_are_nearly_the_fastest(ranks, n, at_once):
+    size = batch_size("auto", ranks, n, at_once)
+    assert size % GROUP_SEEDS == 0
+    assert 0 < size <= LARGEST_BATCH
+    sizes = range(GROUP_SEEDS, LARGEST_BATCH + 1, GROUP_SEEDS)
+    best = min(time_until_done(ranks, n, other, at_once) for other in sizes)
+    assert time_until_done(ranks, n, size, at_once) <= 1.5 * best
+
+
+def test_a_batch_size_that_is_asked_for_is_taken():
+    assert batch_size(7, 3, 50, 16) == 7
+
+
+def test_few_ranks_on_many_cores_leave_none_idle_and_many_ranks_get_big_batches():
+    assert batch_size("auto", n_ranks=20, n_seeds=100, at_once=2) == LARGEST_BATCH
+    assert batch_size("auto", n_ranks=1, n_seeds=100, at_once=10) == 10
+    assert batch_size("auto", n_ranks=1, n_seeds=100, at_once=5) == 20
+
+
+def test_threads_are_what_jobs_leave_over_and_a_group_each_at_most():
+    assert job_threads(n_jobs=8, seeds_per_job=50, at_once=2) == 1
+    assert job_threads(n_jobs=1, seeds_per_job=50, at_once=4) == 4
+    assert job_threads(n_jobs=1, seeds_per_job=50, at_once=64) == 5
+    assert job_threads(n_jobs=3, seeds_per_job=50, at_once=8) == 2
+    assert job_threads(n_jobs=0, seeds_per_job=50, at_once=4) == 4

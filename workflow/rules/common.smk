@@ -16,7 +16,7 @@ from nmfcore.adapters.examples import EXAMPLES
 from nmfcore.adapters.readers.files import files_of, is_remote
 from nmfcore.adapters.resources import MatrixSize, request
 from nmfcore.adapters.store import figure_names
-from nmfcore.batches import plan_batches
+from nmfcore.batches import batch_size, job_threads, plan_batches
 from nmfcore.errors import ConfigError, InputError, ResultError
 
 try:
@@ -115,7 +115,7 @@ def planned_batches(rank):
     existing = [
         (f.first, f.last) for f in store.find_run_files(RESULTS) if f.rank == int(rank)
     ]
-    return plan_batches(config["seeds"], config["factorize"]["seeds_per_job"], existing)
+    return plan_batches(config["seeds"], SEEDS_PER_JOB, existing)
 
 
 def solution_files(rank):
@@ -131,8 +131,18 @@ def run_files(rank):
     ]
 
 
+# Jobs of a cluster or, without one, cores of this machine.
+AT_ONCE = workflow.resource_settings.nodes or workflow.resource_settings.cores or 1
+SEEDS_PER_JOB = batch_size(
+    config["factorize"]["seeds_per_job"], len(RANKS), config["seeds"], AT_ONCE
+)
 # Planned once: files that appear while the sweep runs must not change the plan.
 BATCHES = {rank: planned_batches(rank) for rank in RANKS}
+FIT_THREADS = (
+    1
+    if workflow.resource_settings.nodes
+    else job_threads(sum(map(len, BATCHES.values())), SEEDS_PER_JOB, AT_ONCE)
+)
 
 
 def asked(rule, resource):

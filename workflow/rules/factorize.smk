@@ -11,6 +11,7 @@ rule factorize:
         f"{RESULTS}/logs/factorize/rank-{{rank}}-seeds-{{first}}-{{last}}.log",
     benchmark:
         f"{RESULTS}/logs/factorize/rank-{{rank}}-seeds-{{first}}-{{last}}.time.tsv"
+    threads: FIT_THREADS
     resources:
         mem_mb=asked("factorize", "mem_mb"),
         runtime=asked("factorize", "runtime"),

@@ -9,4 +9,5 @@ with told(snakemake.log[0]):
         snakemake.params.settings,
         snakemake.output.npz,
         snakemake.output.tsv,
+        snakemake.threads,
     )
