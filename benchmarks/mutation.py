@@ -141,8 +141,8 @@ def mutate(module: str, place: Path, processes: int, minutes: float | None = Non
     tests = "\n".join(f"    tests/core/{name}" for name in TESTS[module])
     (place / "setup.cfg").write_text(_CONFIGURATION.format(module=module, tests=tests))
     meta = place / f"mutants/nmfcore/{module}.py.meta"
-    if not meta.exists():  # makes the changes, and tries none
-        _mutmut(place, "run", "--max-children", "1", "none.such")
+    # Makes the changes, forgets those of functions that are others now, and tries none.
+    _mutmut(place, "run", "--max-children", "1", "none.such")
     held = _codes(meta)
     names = [name for name, code in held.items() if code != _NOTICED]
     random.Random(0).shuffle(names)
