@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nmfcore import block_matrix
 from nmfcore.adapters import store
-from nmfcore.block_matrix import LARGE
 from nmfcore.blocks import BLOCK_ENTRIES
 from nmfcore.consensus import MAX_SAMPLES
 from nmfcore.cross_validation import MAX_CELLS, MAX_ROUNDS
@@ -27,7 +27,7 @@ _DRAWING_BYTES = 400e6  # matplotlib and pandas
 _READING_COPIES = 12  # of an input file: text is read into objects first
 _GATHERING_COPIES = 3  # of the runs of a rank: as read, as arrays, joined
 _CONSENSUS_COPIES = 4
-_BLOCK_BYTES = 400e6
+_BLOCK_BYTES = 300e6  # of a large matrix, in the precisions that are needed
 _HIDING_BYTES = 40.0  # a cell: which are hidden in which fold, as positions
 _WIDEST = 10.0  # sides of a matrix of unknown shape, in units of the root of its cells
 
@@ -51,14 +51,15 @@ class MatrixSize:
     n_stored : int
         Cells of a dense matrix, entries of a sparse one.
     is_sparse : bool
-    n_missing : int
+    stays_on_disk : bool
+        Whether Frobenius fits read it block by block (`nmfcore.block_matrix`).
     """
 
     n_features: int
     n_samples: int
     n_stored: int
     is_sparse: bool
-    n_missing: int = 0
+    stays_on_disk: bool = False
 
     @classmethod
     def of(cls, matrix_json: str | Path) -> MatrixSize:
@@ -90,7 +91,18 @@ def _read_size(path: Path, _written: int) -> MatrixSize:
     info = store.read_json(path)
     (m, n), is_sparse = info["shape"], info["storage"] == "csr"
     n_stored = round(info["density"] * m * n) if is_sparse else m * n
-    return MatrixSize(m, n, n_stored, is_sparse, info["n_missing"])
+    is_large = not info["n_missing"] and n_stored > block_matrix.LARGE
+    return MatrixSize(m, n, n_stored, is_sparse, is_large)
+
+
+def _validated(size: MatrixSize) -> MatrixSize:
+    """What cross-validation looks at: some rows or columns of a large matrix."""
+    share = MAX_CELLS / (size.n_features * size.n_samples)
+    if share >= 1:
+        return size
+    m, n = size.n_features, size.n_samples
+    m, n = (math.ceil(m * share), n) if m > n else (m, math.ceil(n * share))
+    return MatrixSize(m, n, math.ceil(size.n_stored * share), size.is_sparse)
 
 
 @dataclass(frozen=True)
@@ -128,6 +140,8 @@ def batch_bytes(
         completed.
     """
     factors = factor_bytes(size, rank, n_seeds, itemsize)
+    if size.stays_on_disk:
+        return _BLOCK_BYTES + 8 * factors
     if n_hidden:
         n_cells, sides = size.n_features * size.n_samples, size.n_features + size.n_samples
         held = 2.0 * n_hidden * (itemsize + 4)
@@ -180,6 +194,7 @@ def request(
     else:
         rank = int(wildcards.get("rank", max(config["ranks"])))
         n_seeds = _together(rule, config, wildcards)
+        size = _validated(size) if rule in ("validate", "solve") else size
         n_bytes = _bytes(rule, size, config, rank, n_seeds, input_bytes)
         seconds = _seconds(rule, size, config, rank, n_seeds) + input_bytes / _READ_S
     growth = 2 ** (attempt - 1)
@@ -211,17 +226,14 @@ def _bytes(
     n_seeds: int,
     input_bytes: float,
 ) -> float:
-    itemsize = np.dtype(config["factorize"]["dtype"]).itemsize
-    by_blocks = _by_blocks(size, config)
-    n_bytes = _BLOCK_BYTES if by_blocks else 2 * size.n_bytes  # as read, and as arrays
+    if rule in ("permute", "validate_blocks") or config["factorize"]["loss"] != "frobenius":
+        size = replace(size, stays_on_disk=False)
+    n_bytes = 0.0 if size.stays_on_disk else 2 * size.n_bytes  # as read, and as arrays
     if rule not in _WITHOUT_FITS:
-        n_bytes += (
-            8 * factor_bytes(size, rank, n_seeds, itemsize)
-            if by_blocks
-            else batch_bytes(size, rank, n_seeds, itemsize)
-        )
+        itemsize = np.dtype(config["factorize"]["dtype"]).itemsize
+        n_bytes += batch_bytes(size, rank, n_seeds, itemsize)
     if rule in ("validate", "solve"):
-        n_bytes += _HIDING_BYTES * min(size.n_features * size.n_samples, MAX_CELLS)
+        n_bytes += _HIDING_BYTES * size.n_features * size.n_samples
     if rule in ("summarize", "solve_rank"):
         n_bytes += _GATHERING_COPIES * input_bytes
     if rule in _WITHOUT_FITS and size.n_samples <= MAX_SAMPLES:
@@ -229,12 +241,6 @@ def _bytes(
     if rule == "report":
         n_bytes += _DRAWING_BYTES
     return n_bytes
-
-
-def _by_blocks(size: MatrixSize, config: Mapping[str, Any]) -> bool:
-    """Whether fits hold no more than a block of the matrix, as `nmfcore.problem.in_blocks` has it."""
-    frobenius = config["factorize"]["loss"] == "frobenius"
-    return frobenius and size.n_missing == 0 and size.n_stored > LARGE
 
 
 def _seconds(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,18 +80,6 @@ def test_a_batch_takes_what_is_said(is_sparse: bool) -> None:
     assert said < 2 * peak
 
 
-def test_a_matrix_that_is_worked_on_by_blocks_need_not_fit() -> None:
-    large = MatrixSize(2000, 100_000, 200_000_000, False)
-    batch = {**BATCH, "last": "4"}
-    matrix_mb = large.n_bytes / 1e6
-    assert request("factorize", large, EVERYTHING, batch).mem_mb < matrix_mb
-    for other in (
-        (large, config_of(factorize={"loss": "kullback-leibler"})),
-        (MatrixSize(2000, 100_000, 200_000_000, False, n_missing=1), EVERYTHING),
-    ):
-        assert request("factorize", *other, batch).mem_mb > 2 * matrix_mb
-
-
 def test_the_size_is_that_of_the_prepared_matrix(finished_sweep: Path, tmp_path: Path) -> None:
     V, _ = store.read_matrix(finished_sweep / "prepared/matrix.npz")
     size = MatrixSize.of(finished_sweep / "prepared/matrix.json")
@@ -107,3 +96,22 @@ def test_a_file_alone_tells_a_size_that_is_enough(shape: tuple[int, int]) -> Non
     for rule in ("factorize", "validate"):
         known, asked = (request(rule, size, EVERYTHING, BATCH) for size in (true, guessed))
         assert known.mem_mb * 0.9 < asked.mem_mb < 3 * known.mem_mb
+
+
+def test_a_large_matrix_is_not_held() -> None:
+    large = MatrixSize(2000, 100_000, 200_000_000, False, stays_on_disk=True)
+    held = replace(large, stays_on_disk=False)
+    for rule in ("factorize", "summarize", "solve_rank"):
+        asked = [request(rule, size, EVERYTHING, BATCH).mem_mb for size in (large, held)]
+        assert asked[1] - asked[0] > 2900, rule
+    for rule in ("permute", "validate_blocks"):
+        asked = [request(rule, size, EVERYTHING, BATCH).mem_mb for size in (large, held)]
+        assert asked[0] == asked[1], rule
+    counts = {**EVERYTHING, "factorize": {**EVERYTHING["factorize"], "loss": "kullback-leibler"}}
+    assert request("factorize", large, counts, BATCH) == request("factorize", held, counts, BATCH)
+
+
+def test_cross_validation_of_a_larger_matrix_asks_for_no_more() -> None:
+    sizes = [MatrixSize(2000, n, 2000 * n, False, stays_on_disk=True) for n in (10**5, 10**6)]
+    first, second = (request("validate", size, EVERYTHING, BATCH) for size in sizes)
+    assert first == second
