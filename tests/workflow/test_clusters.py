@@ -69,6 +69,17 @@ def test_a_profile_is_one_that_snakemake_takes(tmp_path: Path, name: str) -> Non
     assert "This was a dry-run" in done.text
 
 
+def test_jobs_elsewhere_that_see_no_results_need_a_batch_size(tmp_path: Path) -> None:
+    pytest.importorskip(
+        "snakemake_storage_plugin_s3", reason="the extra 'clusters' is not installed"
+    )
+    project = Project(tmp_path / "project", {**CONFIG, "factorize": {"seeds_per_job": "auto"}})
+    options = ["--profile", str(PROFILES / "kubernetes"), "--dry-run"]
+    done = project.start(options=tuple(options)).end()
+    assert done.returncode != 0
+    assert "factorize.seeds_per_job: with results on object storage" in done.text
+
+
 def test_results_and_input_on_object_storage_give_the_same_bytes(tmp_path: Path) -> None:
     pytest.importorskip(
         "snakemake_storage_plugin_s3", reason="the extra 'clusters' is not installed"

@@ -136,6 +136,15 @@ AT_ONCE = workflow.resource_settings.nodes or workflow.resource_settings.cores o
 SEEDS_PER_JOB = batch_size(
     config["factorize"]["seeds_per_job"], len(RANKS), config["seeds"], AT_ONCE
 )
+if (
+    config["factorize"]["seeds_per_job"] == "auto"
+    and workflow.resource_settings.nodes
+    and workflow.storage_settings.default_storage_provider
+):
+    # A job elsewhere would weigh up its own cores, and sees no batches to go by.
+    raise WorkflowError(
+        "factorize.seeds_per_job: with results on object storage and jobs on other machines, name a number, such as 50."
+    )
 # Planned once: files that appear while the sweep runs must not change the plan.
 BATCHES = {rank: planned_batches(rank) for rank in RANKS}
 FIT_THREADS = (
