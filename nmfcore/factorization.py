@@ -132,7 +132,8 @@ def factorize_from(
     """
     problem = pose(V, observed, loss, dtype, weights, penalties)
     W_start, H_start = _start_at_scale(problem, np.asarray(W, float), np.asarray(H, float))
-    return _solve(problem, W_start, H_start, np.zeros(1, np.int64), max_iter, tol, solver)
+    seeds = np.zeros(1, np.int64)
+    return _solve(problem, W_start, H_start, seeds, max_iter, tol, solver, near=True)
 
 
 @dataclass(frozen=True)
@@ -221,6 +222,7 @@ def _solve(
     tol: float,
     solver: str,
     threads: int = 1,
+    near: bool = False,
 ) -> Runs:
     """Runs from their starts, with what is known of each at its end."""
     if max_iter < 0 or not tol >= 0:
@@ -229,7 +231,7 @@ def _solve(
     chosen = choose_solver(problem, solver)
     updates = chosen.updates(problem)
     groups = Groups.of(seeds, threads)
-    fit = chosen.solve(problem, updates, W, H, max_iter, tol, groups)
+    fit = chosen.solve(problem, updates, W, H, max_iter, tol, groups, near)
     losses = divergences(problem.exact, fit.W, fit.H, problem.beta, problem.weights, groups)
     at_start, at_end = (
         np.concatenate(groups.map(partial(_kkt_residual, updates, *factors)))

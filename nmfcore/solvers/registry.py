@@ -54,8 +54,12 @@ class Solver(Protocol):
         max_iter: int,
         tol: float,
         groups: Groups,
+        near: bool,
     ) -> Solved:
-        """Solve a batch from its starts, group by group, with the half-steps that `updates` made for the problem."""
+        """Solve a batch from its starts, group by group, with the half-steps that `updates` made for the problem.
+
+        Starts that are `near` a solution are not led away from it.
+        """
         ...
 
 
@@ -115,11 +119,14 @@ class Hals:
         max_iter: int,
         tol: float,
         groups: Groups,
+        near: bool,
     ) -> Solved:
         """See `Solver`."""
         description = f"hals ({'sparse' if problem.is_sparse else 'dense'}"
         description += ", by blocks" * isinstance(problem.V, BlockMatrix)
-        stand_in, words = _stand_in(problem, W.shape[1]) if max_iter else (None, "")
+        # The minimum on a completed matrix is another one: rough iterations would go there from anywhere.
+        rough_gains = max_iter > 0 and not (near and problem.lack is not None)
+        stand_in, words = _stand_in(problem, W.shape[1]) if rough_gains else (None, "")
         easier = None if stand_in is None else HalsUpdates(stand_in, None, problem.penalties)
         rough_tol = tol if problem.lack is None else max(tol, COMPLETED_TOL)
 
@@ -171,6 +178,7 @@ class CoordinateDescent:
         max_iter: int,
         tol: float,
         groups: Groups,
+        near: bool,
     ) -> Solved:
         """See `Solver`."""
         description = f"cd ({'sparse' if problem.is_sparse else 'dense'})"
@@ -212,6 +220,7 @@ class Multiplicative:
         max_iter: int,
         tol: float,
         groups: Groups,
+        near: bool,
     ) -> Solved:
         """See `Solver`."""
         return _grouped(updates, W, H, max_iter, tol, groups, "mu (dense)")

@@ -232,6 +232,15 @@ class TestAgainstOtherPrograms:
                 theirs.append(0.5 * np.square(V - W @ model.components_).sum())
         assert ours <= min(theirs) * (1 + 1e-5)
 
+    def test_a_start_near_a_solution_is_not_left_for_that_of_a_completed_matrix(self):
+        random = np.random.default_rng(5)
+        V = random.random((40, 30)) * 10.0 ** random.normal(size=(40, 1))
+        observed = random.random(V.shape) < 0.7
+        solved = factorize(V, 6, range(4), observed=observed, tol=1e-8, dtype="float64")
+        for W, H, loss in zip(solved.W, solved.H, solved.loss, strict=True):
+            again = factorize_from(V, W, H, observed=observed)
+            assert again.loss[0] <= loss * (1 + 1e-9)
+
     @pytest.mark.parametrize("masked", [False, True])
     @pytest.mark.parametrize("rank", [1, 2, 3])
     def test_the_textbook_algorithm_reaches_the_same_loss_from_the_same_start(self, rank, masked):
