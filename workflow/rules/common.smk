@@ -147,10 +147,11 @@ if (
     )
 # Planned once: files that appear while the sweep runs must not change the plan.
 BATCHES = {rank: planned_batches(rank) for rank in RANKS}
+# A job on a cluster has the cores that it was given, not those that its node shows.
 FIT_THREADS = (
-    1
-    if workflow.resource_settings.nodes
-    else job_threads(sum(map(len, BATCHES.values())), SEEDS_PER_JOB, AT_ONCE)
+    job_threads(sum(map(len, BATCHES.values())), SEEDS_PER_JOB, AT_ONCE)
+    if workflow.is_main_process and not workflow.resource_settings.nodes
+    else 1
 )
 
 
