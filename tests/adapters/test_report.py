@@ -186,6 +186,9 @@ def _rank(
         "residual_excess": 0.9,
         "best_run_reproduced": 0.8,
         "amari_instability": 0.1,
+        "feature_cophenetic_correlation": 0.9,
+        "feature_dispersion": 0.8,
+        "feature_pac": 0.1,
     }
 
 
@@ -362,7 +365,7 @@ def test_every_criterion_and_its_meaning_is_there(page: Page):
         assert page.text.count(criterion.label) >= 2
         assert criterion.meaning in page.text
     columns = {field.name for field in fields(Criteria)}
-    counts = {"rank", "n_runs", "n_good", "n_non_finite", "n_fold_rounds"}
+    counts = {"rank", "n_runs", "n_good", "n_non_finite", "n_fold_rounds", "n_sampled"}
     series = {"fold_errors", "null_losses"}
     bounds = {name for name in columns if name.endswith(("_low", "_high"))}
     assert {criterion.key for criterion in report.CRITERIA} == columns - counts - series - bounds

@@ -80,6 +80,24 @@ CRITERIA = (
         "put them together. Undefined for one group.",
     ),
     Criterion(
+        "feature_cophenetic_correlation",
+        "Cophenetic correlation of features",
+        "higher",
+        "How well a tree preserves the consensus of the features, each labelled by the component it weighs most in.",
+    ),
+    Criterion(
+        "feature_dispersion",
+        "Dispersion of features",
+        "higher",
+        "How close the consensus of the features is to plain yes and no.",
+    ),
+    Criterion(
+        "feature_pac",
+        "Ambiguous pairs of features",
+        "lower",
+        "Share of pairs of features that are together in some runs and apart in others.",
+    ),
+    Criterion(
         "reconstruction_error",
         "Relative error, best run",
         "",
