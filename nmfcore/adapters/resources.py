@@ -20,6 +20,7 @@ from nmfcore.adapters import store
 from nmfcore.blocks import BLOCK_ENTRIES
 from nmfcore.consensus import MAX_SAMPLES
 from nmfcore.cross_validation import MAX_CELLS, MAX_ROUNDS
+from nmfcore.groups import GROUP_SEEDS
 from nmfcore.split_halves import N_SPLITS
 
 _PROCESS_BYTES = 700e6  # Python with compiled kernels, and Snakemake around it: twice under SLURM
@@ -126,8 +127,9 @@ def batch_bytes(
 ) -> float:
     """Peak of a batch of Frobenius runs, beyond the caller's matrix and mask.
 
-    The matrix at the scale of the problem in two precisions, and seven copies of the factors (start, end, and what an
-    iteration works with; one more where the products go through transposes). `benchmarks/solvers.py` measures it.
+    The matrix at the scale of the problem in two precisions, and copies of the factors: while a group is iterated, the
+    start and the end of all runs and what the group works with; while losses are recomputed, all in float64; or what
+    is returned. `benchmarks/solvers.py` measures it.
 
     Parameters
     ----------
@@ -140,8 +142,13 @@ def batch_bytes(
         completed.
     """
     factors = factor_bytes(size, rank, n_seeds, itemsize)
+    group = factor_bytes(size, rank, min(n_seeds, GROUP_SEEDS), itemsize)
+    iterated = 2 * factors + (6 if size.is_sparse or n_hidden else 5) * group
+    in_float64 = (2 + 8 / itemsize) * factors + 8 / itemsize * group
+    returned = 3 * factors + float(size.n_features) * rank * n_seeds * itemsize
+    copies = max(iterated, in_float64, returned)
     if size.stays_on_disk:
-        return _BLOCK_BYTES + 8 * factors
+        return _BLOCK_BYTES + copies
     if n_hidden:
         n_cells, sides = size.n_features * size.n_samples, size.n_features + size.n_samples
         held = 2.0 * n_hidden * (itemsize + 4)
@@ -153,10 +160,10 @@ def batch_bytes(
             filled = n_cells * (2.0 * itemsize + 2)
         tables = (rank * (rank + 1) + 64) * sides * itemsize
         a_block = 25 * min(n_cells, BLOCK_ENTRIES)
-        return held + max(8 * factors + tables, 3 * factors + a_block, filled)
+        return held + max(iterated + tables, 3 * factors + a_block, returned, filled)
     if size.is_sparse:
-        return size.n_stored * (24.0 + 2 * itemsize) + 8 * factors
-    return size.n_stored * (8.0 + itemsize) + 7 * factors
+        return size.n_stored * (24.0 + 2 * itemsize) + copies
+    return size.n_stored * (8.0 + itemsize) + copies
 
 
 def factor_bytes(size: MatrixSize, rank: int, n_seeds: int, itemsize: int) -> float:

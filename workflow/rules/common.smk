@@ -101,6 +101,12 @@ def placed(path):
     return path if path in EXAMPLE_FILES else local(path)
 
 
+def copies_of_inputs(input):
+    """Where a job has a file that the configuration names: elsewhere, if it is on object storage."""
+    ids = filter(None, (config["input"]["feature_ids"], config["input"]["sample_ids"]))
+    return dict(zip([*matrix_files(), *ids], [*input.matrix, *input.ids]))
+
+
 def reference_files():
     """The files that `show.reference` names, where it is a path: those of a folder, or what a rule makes in it."""
     path = config["show"]["reference"]

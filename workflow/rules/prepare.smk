@@ -6,12 +6,6 @@ Needs the files that `input` of the configuration names; makes prepared/matrix.n
 refuse_missing_inputs()
 
 
-def copies_of_inputs(input):
-    """Where a job has a file that the configuration names: elsewhere, if it is on object storage."""
-    ids = filter(None, (config["input"]["feature_ids"], config["input"]["sample_ids"]))
-    return dict(zip([*matrix_files(), *ids], [*input.matrix, *input.ids]))
-
-
 rule prepare:
     input:
         matrix=[placed(path) for path in matrix_files()],
