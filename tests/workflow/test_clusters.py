@@ -1,6 +1,6 @@
 """Sweeps whose jobs run elsewhere: the same bytes as here, and what was killed is tried again with more."""
 
-from __future__ import annotations
+from __future__ import os
 
 import contextlib
 import json
@@ -96,6 +96,10 @@ def test_results_and_input_on_object_storage_give_the_same_bytes(tmp_path: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    "NMFCORE_TEST_SLURM" not in os.environ,
+    reason="minutes; NMFCORE_TEST_SLURM=1 asks for it, and benchmarks/clusters.py does the same",
+)
 def test_slurm_kills_a_job_for_its_memory_and_the_sweep_is_finished(tmp_path: Path) -> None:
     try:
         with services.slurm(tmp_path / "service") as node:
