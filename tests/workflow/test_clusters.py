@@ -1,9 +1,10 @@
 """Sweeps whose jobs run elsewhere: the same bytes as here, and what was killed is tried again with more."""
 
-from __future__ import os
+from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path
 
 import pytest
