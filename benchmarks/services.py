@@ -47,7 +47,12 @@ def wait_until(answers: str, process: subprocess.Popen[bytes] | None = None) -> 
 
 def _as(user: str) -> list[str]:
     """How a command is run as another user: PostgreSQL and munge refuse to run as root."""
-    return ["runuser", "-u", user, "--"] if os.geteuid() == 0 else []
+    if os.geteuid() != 0:
+        return []
+    runuser = shutil.which("runuser", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if runuser is None:
+        raise MissingServiceError("runuser is not installed")
+    return [runuser, "-u", user, "--"]
 
 
 @contextlib.contextmanager
