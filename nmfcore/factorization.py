@@ -21,7 +21,7 @@ from nmfcore.problem import Problem, pose
 from nmfcore.runs import Runs, Status
 from nmfcore.solvers.alternating import Updates, iterate_H, kkt_residual
 from nmfcore.solvers.penalties import Penalties
-from nmfcore.solvers.registry import choose_solver
+from nmfcore.solvers.registry import choose_solver, solve_batch
 from nmfcore.solvers.starts import make_starts
 
 Floats = NDArray[np.floating]
@@ -231,7 +231,7 @@ def _solve(
     chosen = choose_solver(problem, solver)
     updates = chosen.updates(problem)
     groups = Groups.of(seeds, threads)
-    fit = chosen.solve(problem, updates, W, H, max_iter, tol, groups, near)
+    fit = solve_batch(chosen, problem, updates, W, H, max_iter, tol, groups, near)
     losses = divergences(problem.exact, fit.W, fit.H, problem.beta, problem.weights, groups)
     at_start, at_end = (
         np.concatenate(groups.map(partial(_kkt_residual, updates, *factors)))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,35 +32,29 @@ COMPRESSION_GAIN = 4
 """Compress where a product gets this many times cheaper."""
 
 
-class Solver(Protocol):
+class Solver(ABC):
     """A way to minimise some losses."""
 
     name: str
 
+    @abstractmethod
     def refusal(self, problem: Problem) -> str | None:
         """Why this solver cannot take the problem; None if it can."""
-        ...
 
+    @abstractmethod
     def updates(self, problem: Problem) -> Updates:
         """Half-steps for the problem."""
-        ...
 
-    def solve(
-        self,
-        problem: Problem,
-        updates: Updates,
-        W: Floats,
-        H: Floats,
-        max_iter: int,
-        tol: float,
-        groups: Groups,
-        near: bool,
-    ) -> Solved:
-        """Solve a batch from its starts, group by group, with the half-steps that `updates` made for the problem.
+    def easier(self, problem: Problem, rank: int, near: bool) -> tuple[Updates | None, str]:
+        """Half-steps for rough iterations in place of V's, None where that gains nothing; and words for the record.
 
         Starts that are `near` a solution are not led away from it.
         """
-        ...
+        return None, ""
+
+    def storage(self, problem: Problem) -> str:
+        """How the solver sees V, for the record."""
+        return "sparse" if problem.is_sparse else "dense"
 
 
 @dataclass(frozen=True)
@@ -89,7 +83,7 @@ class Solved:
     description: str
 
 
-class Hals:
+class Hals(Solver):
     """Frobenius: hierarchical alternating least squares; compress, iterate, polish.
 
     Where V is large in both dimensions, most iterations run on V ≈ Q B, and where cells are hidden on a completed
@@ -110,34 +104,19 @@ class Hals:
             products.squared_norm = sum_of_squares(problem.exact, problem.weights)
         return HalsUpdates(products, problem.lack, problem.penalties)
 
-    def solve(
-        self,
-        problem: Problem,
-        updates: Updates,
-        W: Floats,
-        H: Floats,
-        max_iter: int,
-        tol: float,
-        groups: Groups,
-        near: bool,
-    ) -> Solved:
+    def easier(self, problem: Problem, rank: int, near: bool) -> tuple[Updates | None, str]:
         """See `Solver`."""
-        description = f"hals ({'sparse' if problem.is_sparse else 'dense'}"
-        description += ", by blocks" * isinstance(problem.V, BlockMatrix)
         # The minimum on a completed matrix is another one: rough iterations would go there from anywhere.
-        rough_gains = max_iter > 0 and not (near and problem.lack is not None)
-        stand_in, words = _stand_in(problem, W.shape[1]) if rough_gains else (None, "")
-        easier = None if stand_in is None else HalsUpdates(stand_in, None, problem.penalties)
-        rough_tol = tol if problem.lack is None else max(tol, COMPLETED_TOL)
+        if near and problem.lack is not None:
+            return None, ""
+        stand_in, words = _stand_in(problem, rank)
+        if stand_in is None:
+            return None, words
+        return HalsUpdates(stand_in, None, problem.penalties), words
 
-        def one(part: slice) -> Solved:
-            if easier is None:
-                return _solved(None, iterate(updates, W[part], H[part], max_iter, tol))
-            rough = iterate(easier, W[part], H[part], max(max_iter * 3 // 4, 1), rough_tol)
-            remaining = np.maximum(max_iter - rough.n_iter, 1)
-            return _solved(rough, iterate(updates, rough.W, rough.H, remaining, tol))
-
-        return _joined(groups.map(one), f"{description}{words})")
+    def storage(self, problem: Problem) -> str:
+        """See `Solver`."""
+        return super().storage(problem) + ", by blocks" * isinstance(problem.V, BlockMatrix)
 
 
 def _stand_in(problem: Problem, rank: int) -> tuple[Products | None, str]:
@@ -153,7 +132,7 @@ def _stand_in(problem: Problem, rank: int) -> tuple[Products | None, str]:
     return (products_of(V), words) if words else (None, "")
 
 
-class CoordinateDescent:
+class CoordinateDescent(Solver):
     """Kullback–Leibler: coordinate descent, each step exact to second order."""
 
     name = "cd"
@@ -169,23 +148,8 @@ class CoordinateDescent:
             lack = sparse.csr_array(problem.shape, dtype=problem.dtype)
         return KullbackLeiblerUpdates(problem.V, lack, problem.penalties)
 
-    def solve(
-        self,
-        problem: Problem,
-        updates: Updates,
-        W: Floats,
-        H: Floats,
-        max_iter: int,
-        tol: float,
-        groups: Groups,
-        near: bool,
-    ) -> Solved:
-        """See `Solver`."""
-        description = f"cd ({'sparse' if problem.is_sparse else 'dense'})"
-        return _grouped(updates, W, H, max_iter, tol, groups, description)
 
-
-class Multiplicative:
+class Multiplicative(Solver):
     """Any β-divergence: multiplicative updates."""
 
     name = "mu"
@@ -211,19 +175,9 @@ class Multiplicative:
             problem.penalties,
         )
 
-    def solve(
-        self,
-        problem: Problem,
-        updates: Updates,
-        W: Floats,
-        H: Floats,
-        max_iter: int,
-        tol: float,
-        groups: Groups,
-        near: bool,
-    ) -> Solved:
+    def storage(self, problem: Problem) -> str:
         """See `Solver`."""
-        return _grouped(updates, W, H, max_iter, tol, groups, "mu (dense)")
+        return "dense"
 
 
 SOLVERS: dict[str, Solver] = {s.name: s for s in (Hals(), CoordinateDescent(), Multiplicative())}
@@ -254,6 +208,46 @@ def choose_solver(problem: Problem, solver: str = "auto") -> Solver:
     return SOLVERS[solver]
 
 
+def solve_batch(
+    solver: Solver,
+    problem: Problem,
+    updates: Updates,
+    W: Floats,
+    H: Floats,
+    max_iter: int,
+    tol: float,
+    groups: Groups,
+    near: bool,
+) -> Solved:
+    """Solve a batch from its starts, group by group: iterate roughly where that gains something, then on V itself.
+
+    Parameters
+    ----------
+    solver : Solver
+    problem : Problem
+    updates : Updates
+        What `solver` made for the problem.
+    W, H : (n_runs, rank, n_features), (n_runs, rank, n_samples) ndarray
+        Starts.
+    max_iter : int
+    tol : float
+    groups : Groups
+    near : bool
+        Whether the starts are near a solution.
+    """
+    easier, words = solver.easier(problem, W.shape[1], near) if max_iter else (None, "")
+    rough_tol = tol if problem.lack is None else max(tol, COMPLETED_TOL)
+
+    def solve(part: slice) -> Solved:
+        if easier is None:
+            return _solved(None, iterate(updates, W[part], H[part], max_iter, tol))
+        rough = iterate(easier, W[part], H[part], max(max_iter * 3 // 4, 1), rough_tol)
+        remaining = np.maximum(max_iter - rough.n_iter, 1)
+        return _solved(rough, iterate(updates, rough.W, rough.H, remaining, tol))
+
+    return _joined(groups.map(solve), f"{solver.name} ({solver.storage(problem)}{words})")
+
+
 def compression_width(problem: Problem, rank: int) -> int:
     """Rank of the compressed matrix, or 0 where compression gains too little or cells are hidden."""
     n_features, n_samples = problem.shape
@@ -271,22 +265,6 @@ def _unweighted(problem: Problem) -> Floats:
         return full
     # Hidden cells hold 0, which an Itakura–Saito ratio cannot take; their weight is 0 whatever they hold.
     return np.where(problem.weights == 0, 1.0, full).astype(problem.dtype)
-
-
-def _grouped(
-    updates: Updates,
-    W: Floats,
-    H: Floats,
-    max_iter: int,
-    tol: float,
-    groups: Groups,
-    description: str,
-) -> Solved:
-    """Iterate every group with the same half-steps."""
-    parts = groups.map(
-        lambda part: _solved(None, iterate(updates, W[part], H[part], max_iter, tol))
-    )
-    return _joined(parts, description)
 
 
 def _solved(rough: Iterated | None, fine: Iterated) -> Solved:
