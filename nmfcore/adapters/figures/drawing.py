@@ -23,10 +23,7 @@ from nmfcore.adapters.figures.style import note, styled
 from nmfcore.adapters.figures.tree import component_tree_figure
 from nmfcore.adapters.store import CONSENSUS_FIGURE, figure_names
 from nmfcore.component_tree import component_tree
-from nmfcore.consensus import consensus_matrix, consensus_tree, silhouette_widths
-
-MOST_SAMPLES = 3000
-"""In a consensus map that is drawn from labels, without a stored matrix of all."""
+from nmfcore.consensus import SAMPLED, consensus_matrix, consensus_tree, silhouette_widths
 
 
 @styled
@@ -170,7 +167,7 @@ def _component_stability(folder: store.SweepFolder) -> Figure:
 
 
 def consensus_figure(folder: store.SweepFolder, rank: int) -> Figure:
-    """Consensus of a rank; of many samples, that of `MOST_SAMPLES` of them, spread over the tree."""
+    """Consensus of a rank; of many samples, that of `SAMPLED` of them, spread over the tree."""
     line = folder.criteria.set_index("rank").loc[rank]
     arrays = folder.consensus(rank)
     if len(arrays["order"]) == 0:
@@ -178,10 +175,13 @@ def consensus_figure(folder: store.SweepFolder, rank: int) -> Figure:
     shown: NDArray[np.integer] = np.arange(len(arrays["labels"]))
     consensus, linkage, order = arrays.get("consensus"), arrays["linkage"], arrays["order"]
     if consensus is None:  # there are too many samples for a matrix of all
-        shown = spread_samples(order, MOST_SAMPLES)
+        shown = spread_samples(order, SAMPLED)
         consensus = consensus_matrix(arrays["run_labels"][:, shown])
-        tree = consensus_tree(consensus, rank)
-        linkage, order = tree.linkage, tree.order
+        if len(shown) < len(order):
+            tree = consensus_tree(consensus, rank)
+            linkage, order = tree.linkage, tree.order
+        else:
+            order = np.searchsorted(shown, order)
     labels = arrays["labels"][shown]
     cophenetic = line["cophenetic_correlation"]
     return consensus_heatmap(
