@@ -24,11 +24,13 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from large_matrices import CASES, ONE_THREAD, QUICK, Case, Cells, measure
+from measured import renew_sections
 
 from nmfcore.cross_validation import MAX_CELLS, cross_validate
 from nmfcore.factorization import factorize
@@ -122,13 +124,14 @@ class Options:
 
 
 def grown(
-    title: str, sizes: Sequence[Size], by: Callable[[Size], int], ideal: str, options: Options
+    what: str, usual: Sequence[int], quick: Sequence[int], ideal: str, options: Options
 ) -> str:
-    """Table of batches that differ in one number."""
+    """Table of batches that differ in one number, the field `what` of `Size`."""
+    numbers = quick if options.quick else usual
+    sizes = [replace(base(options), **{what: n}) for n in numbers]
     points = [measured(size, options.repeats) for size in sizes]
-    numbers = [by(size) for size in sizes]
     lines = [
-        f"| {title} | processor s | s an iteration of a run | peak memory, GB |",
+        f"| {what.removeprefix('n_')} | processor s | s an iteration of a run | peak memory, GB |",
         "|---|---|---|---|",
     ]
     step = [p.cpu / (p.iterations * s.n_seeds) for p, s in zip(points, sizes, strict=True)]
@@ -148,37 +151,12 @@ def base(options: Options) -> Size:
     return Size(400, 150, 4, 4) if options.quick else Size(4000, 2000, 10, 20)
 
 
-def doubled(options: Options, values: Sequence[int], quick: Sequence[int]) -> Sequence[int]:
-    """Numbers to measure at."""
-    return quick if options.quick else values
-
-
-def samples(options: Options) -> str:
-    """Ideal: a product takes as long as there are entries."""
-    numbers = doubled(options, (2000, 4000, 8000, 16000, 32000), (200, 400, 800))
-    sizes = [replace(base(options), n_samples=n) for n in numbers]
-    return grown("samples", sizes, lambda s: s.n_samples, "1", options)
-
-
-def features(options: Options) -> str:
-    """Ideal: as for samples."""
-    numbers = doubled(options, (500, 1000, 2000, 4000, 8000), (50, 100, 200))
-    sizes = [replace(base(options), n_features=n) for n in numbers]
-    return grown("features", sizes, lambda s: s.n_features, "1", options)
-
-
-def seeds(options: Options) -> str:
-    """Ideal: below 1, since the seeds of a batch share what is done once."""
-    numbers = doubled(options, (5, 10, 20, 40, 80), (2, 4, 8))
-    sizes = [replace(base(options), n_seeds=n) for n in numbers]
-    return grown("seeds", sizes, lambda s: s.n_seeds, "1", options)
-
-
-def ranks(options: Options) -> str:
-    """Ideal: 1 for products, 2 for sweeps over the components."""
-    numbers = doubled(options, (3, 6, 12, 24, 48), (2, 4, 8))
-    sizes = [replace(base(options), rank=n) for n in numbers]
-    return grown("rank", sizes, lambda s: s.rank, "1 to 2", options)
+# Ideal: a product takes as long as there are entries; the seeds of a batch share what is done once, so theirs is below
+# 1; a rank costs products once and sweeps over the components twice.
+samples = partial(grown, "n_samples", (2000, 4000, 8000, 16000, 32000), (200, 400, 800), "1")
+features = partial(grown, "n_features", (500, 1000, 2000, 4000, 8000), (50, 100, 200), "1")
+seeds = partial(grown, "n_seeds", (5, 10, 20, 40, 80), (2, 4, 8), "1")
+ranks = partial(grown, "rank", (3, 6, 12, 24, 48), (2, 4, 8), "1 to 2")
 
 
 def cores(options: Options) -> str:
@@ -253,7 +231,7 @@ def makespan(jobs: Sequence[float], n_cores: int) -> float:
 def atlas(options: Options) -> str:
     """1,000,000 cells × 2,000 genes, 5 % above 0; 20 ranks (5 to 24) × 100 seeds."""
     n_atlas, n_ranks, n_seeds = 1_000_000, 20, 100
-    numbers = doubled(options, (10_000, 20_000, 40_000), (400, 800, 1600))
+    numbers = (400, 800, 1600) if options.quick else (10_000, 20_000, 40_000)
     grid = (2, 4, 8) if options.quick else (5, 12, 24)
     genes, entries = (150, 8) if options.quick else (2000, 110)
     batch = 4 if options.quick else 5
@@ -327,20 +305,12 @@ SECTIONS: dict[str, tuple[str, Callable[[Options], str]]] = {
 # ---------------------------------------------------------------- the program
 
 
-def write_document(found: dict[str, str], stamp: str) -> None:
-    """Renew the sections of `DOCUMENT` that were measured; keep the others."""
-    kept: dict[str, str] = {}
-    if DOCUMENT.exists():
-        for part in DOCUMENT.read_text().split("\n## ")[1:]:
-            title, _, text = part.partition("\n")
-            kept[title] = text.strip()
-    kept |= {SECTIONS[name][0]: f"*{stamp}*\n\n{text}" for name, text in found.items()}
-    introduction = (__doc__ or "").split("\n\n")[2].replace("\n", " ")
-    text = f"# Scaling\n\nWritten by `benchmarks/scaling.py --write`. {introduction}\n"
-    for title, _ in SECTIONS.values():
-        if title in kept:
-            text += f"\n## {title}\n\n{kept[title]}\n"
-    DOCUMENT.write_text(text)
+def write_document(name: str, text: str, stamp: str) -> None:
+    """Renew a section of `DOCUMENT`."""
+    rules = (__doc__ or "").split("\n\n")[2].replace("\n", " ")
+    introduction = f"# Scaling\n\nWritten by `benchmarks/scaling.py --write`. {rules}"
+    titles = [title for title, _ in SECTIONS.values()]
+    renew_sections(DOCUMENT, introduction, titles, {SECTIONS[name][0]: f"*{stamp}*\n\n{text}"})
 
 
 def main() -> None:
@@ -369,7 +339,7 @@ def main() -> None:
         text = section(options)
         print(text, flush=True)
         if asked.write:
-            write_document({name: text}, stamp)
+            write_document(name, text, stamp)
 
 
 if __name__ == "__main__":

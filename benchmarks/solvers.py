@@ -40,6 +40,7 @@ from unittest.mock import patch
 
 import numpy as np
 from matrices import CASES, QUICK_CASES, Case, single_cell
+from measured import renew_sections
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import svds
@@ -889,20 +890,12 @@ TITLES = {
 }
 
 
-def write_document(found: dict[str, str], stamp: str) -> None:
-    """Renew the sections of `DOCUMENT` that were measured; keep the others."""
-    kept: dict[str, str] = {}
-    if DOCUMENT.exists():
-        for part in DOCUMENT.read_text().split("\n## ")[1:]:
-            title, _, text = part.partition("\n")
-            kept[title] = text.strip()
-    kept |= {TITLES[name]: f"*{stamp}*\n\n{text.strip()}" for name, text in found.items()}
-    introduction = (__doc__ or "").split("Rules. ")[1].split("\n\n")[0].replace("\n", " ")
-    text = f"# Performance\n\nWritten by `benchmarks/solvers.py --write`. {introduction}\n"
-    for title in TITLES.values():
-        if title in kept:
-            text += f"\n## {title}\n\n{kept[title]}\n"
-    DOCUMENT.write_text(text)
+def write_document(name: str, text: str, stamp: str) -> None:
+    """Renew a section of `DOCUMENT`."""
+    rules = (__doc__ or "").split("Rules. ")[1].split("\n\n")[0].replace("\n", " ")
+    introduction = f"# Performance\n\nWritten by `benchmarks/solvers.py --write`. {rules}"
+    found = {TITLES[name]: f"*{stamp}*\n\n{text.strip()}"}
+    renew_sections(DOCUMENT, introduction, TITLES.values(), found)
 
 
 def run_on_one_thread() -> None:
@@ -941,7 +934,7 @@ def main() -> None:
                 found[name] = section()
                 print(found[name], flush=True)
                 if asked.write:
-                    write_document({name: found[name]}, stamp)
+                    write_document(name, found[name], stamp)
 
 
 if __name__ == "__main__":
