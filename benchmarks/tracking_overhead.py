@@ -4,6 +4,9 @@ Run from the root of the repository: ``python benchmarks/tracking_overhead.py`` 
 ``--configfile`` and ``--config`` as for Snakemake. Wall times mean something on an idle machine only; processor times
 always do. The process beside the sweep (`nmfcore.adapters.tracking.following`), which begins after 45 s, is not in
 them: what it publishes costs what one fit costs, and the jobs at the end find it done.
+
+With ``--delay`` it is measured instead how long after the file of its batch a fit is in the store while the sweep
+runs. That takes a sweep of minutes, such as that of ``--config seeds=400``.
 """
 
 from __future__ import annotations
@@ -11,10 +14,13 @@ from __future__ import annotations
 import argparse
 import resource
 import shutil
+import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,18 +48,51 @@ def measure(command: list[str], folder: Path) -> Cost:
     return Cost(time.monotonic() - started, cpu)
 
 
-def sweep(folder: Path, options: argparse.Namespace, tracked: bool) -> Cost:
-    """Run the sweep in an empty folder."""
+def command_of(folder: Path, options: argparse.Namespace, tracked: bool) -> list[str]:
+    """Make the folder of a sweep, and the command that runs it there."""
     folder.mkdir()
     if (ROOT / "resources").is_dir():
         shutil.copytree(ROOT / "resources", folder / "resources")
     switch = "{enabled: true}" if tracked else "{enabled: false}"
-    command = [
+    return [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
         *("--configfile", str(Path(options.configfile).resolve())),
         *("--cores", str(options.cores), "--config", *options.config, f"tracking={switch}"),
     ]
-    return measure(command, folder)
+
+
+def delays(folder: Path, options: argparse.Namespace) -> list[float]:
+    """Run the sweep; return, for every batch published while it ran, the seconds from its file to its last fit."""
+    running = subprocess.Popen(
+        command_of(folder, options, True),
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    found: dict[Path, float] = {}
+    while running.poll() is None:
+        time.sleep(1)
+        for results in (p for p in (folder / "results").glob("*") if p.name != "mlflow"):
+            stored = stored_fits(folder / "results/mlflow/mlflow.db")
+            for file in find_run_files(results):
+                wanted = {(file.rank, seed) for seed in range(file.first, file.last + 1)}
+                if file.npz not in found and wanted <= stored:
+                    found[file.npz] = time.time() - file.npz.stat().st_mtime
+    if running.returncode:
+        raise SystemExit(f"The sweep failed, with exit status {running.returncode}.")
+    return list(found.values())
+
+
+def stored_fits(database: Path) -> set[tuple[int, int]]:
+    """Rank and seed of every fit in a store."""
+    if not database.is_file():
+        return set()
+    query = "SELECT a.value, b.value FROM tags a JOIN tags b USING (run_uuid) WHERE a.key = 'rank' AND b.key = 'seed'"
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as store:
+            return {(int(rank), int(seed)) for rank, seed in store.execute(query)}
+    except sqlite3.OperationalError:  # its tables are not made yet
+        return set()
 
 
 def price_of_a_fit(results: Path, folder: Path) -> tuple[int, float]:
@@ -73,14 +112,23 @@ def main() -> None:
     parser.add_argument("--config", nargs="*", default=[], help="as for Snakemake")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--delay", action="store_true", help="of fits while the sweep runs")
     options = parser.parse_args()
+    if options.delay:
+        with tempfile.TemporaryDirectory(prefix="nmfcore-delay-") as place:
+            found = delays(Path(place) / "sweep", options)
+        print(
+            f"{len(found)} batches published while the sweep ran; seconds from a batch's file to its last fit: "
+            f"median {statistics.median(found):.0f}, most {max(found):.0f}"
+        )
+        return
     with tempfile.TemporaryDirectory(prefix="nmfcore-overhead-") as place:
         costs: dict[bool, list[Cost]] = {False: [], True: []}
         print("tracking   wall (s)   processor (s)")
         for repeat in range(options.repeats):
             for tracked in (False, True):
                 folder = Path(place) / f"{repeat}-{tracked}"
-                cost = sweep(folder, options, tracked)
+                cost = measure(command_of(folder, options, tracked), folder)
                 costs[tracked].append(cost)
                 print(
                     f"{'on' if tracked else 'off':8}   {cost.wall:8.1f}   {cost.cpu:13.1f}",
