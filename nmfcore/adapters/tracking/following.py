@@ -23,7 +23,6 @@ from nmfcore.adapters.tracking.publishing import publish_fits
 FIRST_S = 45.0
 EVERY_S = 30.0
 _WATCH_S = 1.0
-_NICENESS = 10  # the runs come first
 
 Stamp = tuple[Path, int]
 
@@ -86,6 +85,7 @@ def follow(
         time.sleep(min(_WATCH_S, every))
         if time.monotonic() < due:
             continue
+        due = time.monotonic() + every  # not after what is published now, which may take as long
         new = {_stamp(file): file for file in find_run_files(root) if file.tsv.is_file()}
         for stamp in published & new.keys():
             del new[stamp]
@@ -95,14 +95,12 @@ def follow(
             _write(root / "logs/track/following.log", report.line)
             if report.pending is None:
                 published |= new.keys()
-        due = time.monotonic() + every
 
 
 def run_follower() -> None:
     """Do as `start_following` says on standard input, as long as its process lives."""
     order = json.load(sys.stdin)
     root = Path(order["root"])
-    os.nice(_NICENESS)
     destination = Destination.of(order["uri"], order["experiment"], root.parent)
     follow(root, destination, lambda: os.getppid() == order["parent"])
 
