@@ -29,10 +29,15 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nmfcore import block_matrix
-from nmfcore.adapters import stages, store
+from nmfcore.adapters import settings as settings_of
+from nmfcore.adapters import store
 from nmfcore.adapters.config import load_config
 from nmfcore.adapters.forecast import SCHEMA
 from nmfcore.adapters.matrix import LabelledMatrix
+from nmfcore.adapters.stages.factorize import factorize_batch
+from nmfcore.adapters.stages.solve import solve_rank
+from nmfcore.adapters.stages.summarize import summarize
+from nmfcore.adapters.stages.validate import validate_rank
 from nmfcore.adapters.stored_rows import OpenFile, StoredArray, StoredCsr
 from nmfcore.block_matrix import BlockMatrix, Source
 
@@ -188,19 +193,19 @@ def run_stage(case: Case, folder: Path, stage: str, first: int = 0) -> None:
     elif stage == "factorize":
         npz = folder / f"seeds-{first}.npz"
         last = first + case.seeds_per_job - 1
-        settings = stages.fit_settings(config)
+        settings = settings_of.fit_settings(config)
         tsv = str(npz.with_suffix(".tsv"))
-        stages.factorize_batch(matrix, case.rank, first, last, settings, str(npz), tsv)
+        factorize_batch(matrix, case.rank, first, last, settings, str(npz), tsv)
     elif stage == "validate":
-        stages.validate_rank(matrix, case.rank, stages.validation_settings(config), validation)
+        validate_rank(matrix, case.rank, settings_of.validation_settings(config), validation)
     elif stage == "summarize":
         npz, summary = (str(folder / name) for name in ("consensus.npz", "summary.json"))
-        stages.summarize(matrix, runs, validation, case.rank, case.n_seeds, npz, summary)
+        summarize(matrix, runs, validation, case.rank, case.n_seeds, npz, summary)
     elif stage == "solve_rank":
         info = folder / "matrix.json"
         store.write_json(info, {"dropped_features": [], "dropped_samples": []})
         solution = str(folder / "solution.npz")
-        stages.solve_rank(matrix, str(info), runs, case.rank, case.n_seeds, solution)
+        solve_rank(matrix, str(info), runs, case.rank, case.n_seeds, solution)
 
 
 def child(case: Case, folder: Path, stage: str, first: int = 0) -> subprocess.Popen[str]:

@@ -32,8 +32,9 @@ import numpy as np
 from large_matrices import CASES, ONE_THREAD, QUICK, Case, Cells, measure
 from measured import renew_sections
 
-from nmfcore.cross_validation import MAX_CELLS, cross_validate
+from nmfcore.cross_validation import cross_validate
 from nmfcore.factorization import factorize
+from nmfcore.limits import MAX_CELLS
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "scaling.md"
 

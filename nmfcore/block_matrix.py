@@ -15,8 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nmfcore.solvers.kernels import csr_product, csr_transposed_product
-
 Floats = NDArray[np.floating]
 Block = Any
 """ndarray or csr_array: SciPy has no types to say so."""
@@ -272,6 +270,9 @@ def _times(factors: Floats, block: Block) -> Floats:
     """``factors @ block``."""
     if not sparse.issparse(block):
         return np.asarray(factors @ block)
+    # Here, because who only reads and writes matrices should not wait for the compiler.
+    from nmfcore.solvers.kernels import csr_transposed_product
+
     out = np.zeros((len(factors), block.shape[1]), factors.dtype)
     csr_transposed_product(block.indptr, block.indices, block.data, factors, out)
     return out
@@ -281,6 +282,8 @@ def _times_transposed(factors: Floats, block: Block) -> Floats:
     """``factors @ blockᵀ``."""
     if not sparse.issparse(block):
         return np.asarray(factors @ block.T)
+    from nmfcore.solvers.kernels import csr_product
+
     out = np.empty((len(factors), block.shape[0]), factors.dtype)
     csr_product(block.indptr, block.indices, block.data, factors, out)
     return out

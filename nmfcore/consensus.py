@@ -20,14 +20,11 @@ from scipy import sparse
 from scipy.cluster.hierarchy import cophenet, leaves_list, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
+from nmfcore.limits import MAX_SAMPLES, SAMPLED
 from nmfcore.norms import column_norms
 
 UNASSIGNED = -1
 RELATIVE_TIE = 1e-9
-MAX_SAMPLES = 5000
-"""Distinct label vectors up to which everything is exact."""
-SAMPLED = 3000
-"""Of more, so many samples drawn at random stand for all: a second and a quarter of a gigabyte a rank."""
 # Optimal leaf ordering takes about 1 s at 1,000 rows and 10 s at 2,000.
 MAX_ORDERED_ROWS = 1000
 # Rounds of tie-breaking among rows; only large matrices full of symmetries need more.

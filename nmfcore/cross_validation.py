@@ -14,18 +14,13 @@ from nmfcore.blocks import in_memory, longer_side_cut, submatrix
 from nmfcore.deviation import absolute_deviation
 from nmfcore.errors import InputError
 from nmfcore.factorization import factorize
+from nmfcore.limits import MAX_CELLS, MAX_ROUNDS, MIN_SCORED_CELLS
 from nmfcore.problem import as_values, parse_loss
 from nmfcore.runs import Runs
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Cells = tuple[NDArray[np.integer], NDArray[np.integer]]
-
-MIN_SCORED_CELLS = 10_000
-"""Smaller matrices are hidden in several rounds of folds, until as many cells have been scored."""
-MAX_ROUNDS = 5
-MAX_CELLS = 20_000_000
-"""Of larger matrices, some rows or columns of the longer side are drawn, so that so many cells are left."""
 
 _FOLD_STREAM = 0x666F6C64  # keeps the masks apart from the streams of the runs
 _CUT_STREAM = 0x637574  # which rows or columns of a large matrix are looked at

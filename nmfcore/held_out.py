@@ -24,7 +24,7 @@ class SampleErrors:
     ----------
     error : (n_samples,) ndarray of float64
         ‖v − p‖ / ‖v‖ over the hidden cells of all folds; NaN where none was hidden, or all are zero. Of a matrix of
-        more than `nmfcore.cross_validation.MAX_CELLS` cells, none is hidden but in the samples that are drawn.
+        more than `nmfcore.limits.MAX_CELLS` cells, none is hidden but in the samples that are drawn.
     baseline : (n_samples,) ndarray of float64
         The same for predicting the mean of the feature's visible cells: a useful prediction lies below it.
     n_cells : (n_samples,) ndarray of int

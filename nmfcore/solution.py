@@ -18,6 +18,7 @@ from nmfcore.errors import InputError
 from nmfcore.factorization import Transformed, factorize_from
 from nmfcore.factorization import transform as transform_with
 from nmfcore.feature_scores import feature_scores, feature_shares, marker_features
+from nmfcore.limits import N_SPLITS
 from nmfcore.local_density import LocalDensity, local_density
 from nmfcore.norms import column_norms
 from nmfcore.problem import Problem, pose
@@ -34,7 +35,7 @@ from nmfcore.solution_evidence import (
     support_bars,
     wilson_interval,
 )
-from nmfcore.split_halves import N_SPLITS, count_replications
+from nmfcore.split_halves import count_replications
 from nmfcore.stability import ComponentClusters, cluster_components
 
 __all__ = ["SUPPORT_COSINE", "Solution", "coefficients", "stable_solution"]

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nmfcore.blocks import longer_side_cut, submatrix
-from nmfcore.cross_validation import MAX_CELLS
 from nmfcore.factorization import factorize
+from nmfcore.limits import MAX_CELLS, N_SPLITS
 from nmfcore.problem import pose
 from nmfcore.solution_evidence import match_runs, support_bars
 
-N_SPLITS = 12
 MIN_SAMPLES_A_HALF = 4
 MAX_ITER = 500
 TOL = 1e-5
@@ -39,7 +38,7 @@ def count_replications(
     Parameters
     ----------
     V : (n_features, n_samples) array_like or sparse
-        Of a large one, some samples or features are drawn (`nmfcore.cross_validation.MAX_CELLS`).
+        Of a large one, some samples or features are drawn (`nmfcore.limits.MAX_CELLS`).
     W : (n_features, rank) ndarray
         The solution's components.
     loss, observed

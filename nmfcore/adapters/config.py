@@ -38,6 +38,11 @@ def load_config(config: Mapping[str, Any], schema_file: str | Path) -> Json:
     schema = yaml.safe_load(Path(schema_file).read_text(encoding="utf-8"))
     complete: Json = copy.deepcopy(dict(config))
     _fill(complete, schema)
+    for key, value in complete.items():
+        if _holds_itself(value):
+            raise ConfigError(
+                f"{key}: holds itself, by an alias (*) of YAML; write out what is meant."
+            )
     errors = sorted(Draft202012Validator(schema).iter_errors(complete), key=lambda e: list(e.path))
     lines = [line for error in errors for line in _explain(error)] + list(_not_finite(complete))
     if lines:
@@ -112,6 +117,22 @@ def _branch(value: Any, schema: Mapping[str, Any]) -> Mapping[str, Any]:
             chosen: Mapping[str, Any] = branch
             return chosen
     return schema
+
+
+def _holds_itself(
+    value: Any, above: frozenset[int] = frozenset(), sound: set[int] | None = None
+) -> bool:
+    """Whether a container is, however indirectly, an item of itself; what was found sound is not looked at again."""
+    sound = set() if sound is None else sound
+    if not isinstance(value, dict | list) or id(value) in sound:
+        return False
+    if id(value) in above:
+        return True
+    parts = value.values() if isinstance(value, dict) else value
+    endless = any(_holds_itself(part, above | {id(value)}, sound) for part in parts)
+    if not endless:
+        sound.add(id(value))
+    return endless
 
 
 def _not_finite(value: Any, where: str = "") -> Iterator[str]:

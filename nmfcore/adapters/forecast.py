@@ -24,13 +24,16 @@ import yaml
 from nmfcore.adapters import store
 from nmfcore.adapters.config import load_config
 from nmfcore.adapters.matrix import LabelledMatrix
+from nmfcore.adapters.progress import duration
 from nmfcore.adapters.resources import MatrixSize, batch_bytes
-from nmfcore.adapters.stages import cross_validated, fit, fit_settings, validation_settings
+from nmfcore.adapters.settings import fit_settings, validation_settings
+from nmfcore.adapters.stages.factorize import fit
+from nmfcore.adapters.stages.validate import cross_validated
 from nmfcore.batches import batch_size, plan_batches
-from nmfcore.consensus import MAX_SAMPLES
 from nmfcore.criteria import summarize_rank
 from nmfcore.errors import NmfcoreError
 from nmfcore.held_out import held_out_by_sample
+from nmfcore.limits import MAX_SAMPLES
 from nmfcore.reconstruction import svd_errors
 from nmfcore.residuals import best_run_residual_excess
 from nmfcore.runs import Runs
@@ -185,7 +188,7 @@ def _held_out(V: LabelledMatrix, rank: int, config: Mapping[str, Any]) -> float:
 
 def _start() -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", "import nmfcore.adapters.stages"], check=True)
+    subprocess.run([sys.executable, "-c", "import nmfcore.adapters.stages.factorize"], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
@@ -340,15 +343,6 @@ def describe(forecast: Forecast, cores: int) -> str:
         f"disk     about {size(forecast.disk)}",
     ]
     return "\n".join(lines)
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words, two units at most."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def size(n_bytes: float) -> str:

@@ -12,8 +12,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nmfcore.adapters.forecast import duration
-
 EVERY_S = 10.0
 _TOTAL = "total"  # of the statistics, beside the rules
 
@@ -110,3 +108,12 @@ def _n_fits(wildcards: Mapping[str, Any] | None) -> int:
     if not wildcards or not {"first", "last"} <= wildcards.keys():
         return 0
     return int(wildcards["last"]) - int(wildcards["first"]) + 1
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words, two units at most."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

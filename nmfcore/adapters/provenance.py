@@ -7,8 +7,8 @@ from pathlib import Path
 
 import nmfcore
 from nmfcore.adapters import store
+from nmfcore.adapters.code_digests import CODE
 from nmfcore.adapters.environment import environment, versions
-from nmfcore.adapters.stages import CODE
 from nmfcore.adapters.store import Json, SweepFolder
 from nmfcore.adapters.verification import Findings, check_contents
 from nmfcore.errors import ResultError

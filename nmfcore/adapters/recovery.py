@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from nmfcore.adapters import store
-from nmfcore.adapters.stages import (
-    CODE,
+from nmfcore.adapters.code_digests import CODE
+from nmfcore.adapters.settings import (
     fit_settings,
     matrix_settings,
     permutation_settings,

@@ -18,10 +18,8 @@ import numpy as np
 from nmfcore import block_matrix
 from nmfcore.adapters import store
 from nmfcore.blocks import BLOCK_ENTRIES
-from nmfcore.consensus import MAX_SAMPLES
-from nmfcore.cross_validation import MAX_CELLS, MAX_ROUNDS
 from nmfcore.groups import GROUP_SEEDS
-from nmfcore.split_halves import N_SPLITS
+from nmfcore.limits import MAX_CELLS, MAX_ROUNDS, MAX_SAMPLES, N_SPLITS
 
 _PROCESS_BYTES = 700e6  # Python with compiled kernels, and Snakemake around it: twice under SLURM
 _DRAWING_BYTES = 400e6  # matplotlib and pandas

@@ -136,7 +136,7 @@ def write_chosen(
     if held_out is not None:
         errors = dict(zip(sample_ids, held_out.error, strict=True))
         for entry in document["assignments"]:
-            entry["held_out_error"] = _number(errors.get(entry["sample"], np.nan))
+            entry["held_out_error"] = store.json_number(errors.get(entry["sample"], np.nan))
     arrays = store.read_npz(chosen.npz)
     del arrays["provenance"]
     for source, target in ((chosen.W, paths.W), (chosen.H, paths.H)):
@@ -190,9 +190,9 @@ def _document(solution: Solution, names: Sequence[str], V: LabelledMatrix, info:
     density = solution.density
     return {
         "rank": solution.rank,
-        "loss": _number(solution.loss),
+        "loss": store.json_number(solution.loss),
         "relative_error": solution.relative_error,
-        "best_run_loss": _number(solution.best_run_loss),
+        "best_run_loss": store.json_number(solution.best_run_loss),
         "best_run_seed": solution.best_run_seed,
         "comparison": solution.comparison,
         "n_runs_used": solution.n_runs_used,
@@ -214,28 +214,28 @@ def _components(solution: Solution, names: Sequence[str], V: LabelledMatrix) -> 
         {
             "name": name,
             "support": float(solution.support[j]),
-            "support_interval": _numbers(solution.support_interval[j]),
+            "support_interval": store.json_numbers(solution.support_interval[j]),
             "replication": _entry(solution.replication, j),
             "replication_interval": _interval(solution.replication_interval, j),
             "stability": _entry(solution.stability, j),
             "matched_cosine": float(solution.matched_cosine[j]),
-            "matched_cosine_interval": _numbers(solution.matched_cosine_interval[j]),
+            "matched_cosine_interval": store.json_numbers(solution.matched_cosine_interval[j]),
             "share": float(solution.share[j]),
             "explained": float(solution.explained[j]),
-            "sparseness": _number(solution.sparseness[j]),
+            "sparseness": store.json_number(solution.sparseness[j]),
             "n_markers": int((markers == j).sum()),
             "top_features": [
                 {
                     "id": str(V.feature_ids[i]),
                     "weight": float(solution.W[i, j]),
-                    "score": _number(scores[i]),
-                    "specificity": _number(shares[i, j]),
+                    "score": store.json_number(scores[i]),
+                    "specificity": store.json_number(shares[i, j]),
                     "marker": bool(markers[i] == j),
                 }
                 for i in top_features[:, j]
             ],
             "top_samples": [
-                {"id": str(V.sample_ids[i]), "coefficient": _number(solution.H[j, i])}
+                {"id": str(V.sample_ids[i]), "coefficient": store.json_number(solution.H[j, i])}
                 for i in top_samples[j]
             ],
         }
@@ -259,7 +259,7 @@ def _assignments(
                 "component": names[int(label) - 1] if label else None,
                 "assignment": kinds.get(sample, str(Assignment.UNASSIGNED)),
                 "confidence": float(confidence) if fitted else None,
-                "error": _number(error) if fitted else None,
+                "error": store.json_number(error) if fitted else None,
             }
         )
     return entries
@@ -280,12 +280,4 @@ def _entry(values: Array | None, j: int) -> float | None:
 
 
 def _interval(values: Array | None, j: int) -> list[float | None] | None:
-    return None if values is None else _numbers(values[j])
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _numbers(values: Iterable[float]) -> list[float | None]:
-    return [_number(value) for value in values]
+    return None if values is None else store.json_numbers(values[j])

@@ -15,10 +15,10 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -46,12 +46,9 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-_PACKAGE = Path(__file__).resolve().parents[1]
-_SOURCES = (".py", ".j2", ".css", ".js", ".bib")
 _SEAL = b"sha256:"
 _SEAL_BYTES = len(_SEAL) + 64
 _SEAL_LENGTH = _SEAL_BYTES.to_bytes(2, "little")  # as a zip archive announces its comment
-_IMPORT = re.compile(r"^ *(?:from|import) (nmfcore[\w.]*)(?: import ([\w ,]+|\([\w\s,]+))?", re.M)
 _RUN_FILE = re.compile(r"rank-(\d+)/seeds-(\d+)-(\d+)\.npz$")
 
 CONSENSUS_FIGURE = "consensus-rank-"
@@ -118,43 +115,6 @@ def file_digest(path: str | Path) -> str:
     """SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def code_digest(*parts: str) -> str:
-    """SHA-256 of the sources of parts of the package and of the core that they import, however indirectly.
-
-    Parameters
-    ----------
-    *parts : str
-        Modules or subpackages relative to `nmfcore`, such as ``"solvers"`` or ``"consensus.py"``.
-    """
-    found: set[Path] = set()
-    for part in parts:
-        path = _PACKAGE / part
-        found |= {p for p in path.rglob("*") if p.suffix in _SOURCES} if path.is_dir() else {path}
-    unread = list(found)
-    while unread:
-        new = _imported(unread.pop()) - found
-        found |= new
-        unread += new
-    sha = hashlib.sha256()
-    for source in sorted(found):
-        sha.update(source.relative_to(_PACKAGE).as_posix().encode() + source.read_bytes())
-    return sha.hexdigest()[:16]
-
-
-@cache
-def _imported(source: Path) -> frozenset[Path]:
-    """Core modules that a module imports."""
-    if source.suffix != ".py":
-        return frozenset()
-    names = []
-    for module, imported in _IMPORT.findall(source.read_text(encoding="utf-8")):
-        names += [module, *(f"{module}.{name}" for name in re.findall(r"\w+", imported))]
-    places = [name.split(".")[1:] for name in names if name != "nmfcore"]
-    files = [_PACKAGE.joinpath(*place) for place in places if place[0] != "adapters"]
-    candidates = [p for f in files for p in (f.with_suffix(".py"), f / "__init__.py")]
-    return frozenset(p for p in candidates if p.is_file())
 
 
 # ---------------------------------------------------------------- writing
@@ -238,6 +198,16 @@ def _json_text(document: Json) -> str:
 
 Table = tuple[Sequence[str], Sequence[Sequence[object]]]
 """Names of the columns, and the rows."""
+
+
+def json_number(value: float) -> float | None:
+    """A number as JSON can say it: None where it is not finite."""
+    return float(value) if np.isfinite(value) else None
+
+
+def json_numbers(values: Iterable[float]) -> list[float | None]:
+    """Numbers as JSON can say them."""
+    return [json_number(value) for value in values]
 
 
 def write_table(path: str | Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nmfcore.adapters import store
 from nmfcore.adapters.solving import solution_tables
-from nmfcore.adapters.stages import criteria_table, decision_document
+from nmfcore.adapters.stages.select import criteria_table, decision_document
 from nmfcore.adapters.store import Json, SweepFolder
 from nmfcore.criteria import Criteria
 from nmfcore.divergence import divergence_from_constant, divergences

@@ -229,3 +229,26 @@ def test_seeds_per_job_is_a_number_or_auto_however_it_was_typed(given, expected)
 def test_seeds_per_job_in_other_words_is_refused():
     with pytest.raises(ConfigError, match="seeds_per_job: 'atuo' is none of auto"):
         load(factorize={"seeds_per_job": "atuo"})
+
+
+ENDLESS: list[Any] = []
+ENDLESS.append(ENDLESS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ranks": ENDLESS},
+        {"ranks": [ENDLESS, ENDLESS]},
+        {"ranks": ["&0 [*0]", "&0 [*0]"]},
+        {"select": {"rank": "&a {b: *a}"}},
+    ],
+)
+def test_what_holds_itself_by_an_alias_is_refused_by_name(change: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=rf"{next(iter(change))}: holds itself"):
+        load(**change)
+
+
+def test_what_an_alias_merely_repeats_is_taken() -> None:
+    step = {"step": "clip", "upper": 3.0}
+    assert load(prepare=[step, step])["prepare"][0] == load(prepare=[dict(step)])["prepare"][0]

@@ -8,8 +8,9 @@ import pytest
 from scipy import sparse
 
 from nmfcore import block_matrix
-from nmfcore.adapters import stages, store
+from nmfcore.adapters import store
 from nmfcore.adapters.readers import read_matrix
+from nmfcore.adapters.stages.prepare import prepare_matrix
 from nmfcore.block_matrix import BlockMatrix
 from nmfcore.errors import InputError
 
@@ -92,7 +93,7 @@ def test_it_is_prepared_as_from_memory(name, tmp_path, monkeypatch, caplog):
         "steps": [],
     }
     npz, json = tmp_path / "matrix.npz", tmp_path / "matrix.json"
-    stages.prepare_matrix(source, None, str(npz), str(json))
+    prepare_matrix(source, None, str(npz), str(json))
     found, sha256 = store.read_matrix(npz)
     assert isinstance(found.values, BlockMatrix)
     kept = found.values.loaded()

@@ -20,7 +20,7 @@ import yaml
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from nmfcore.adapters import figures, report, stages, store
+from nmfcore.adapters import figures, report, settings, store
 from nmfcore.adapters.config import load_config
 from nmfcore.adapters.matrix import LabelledMatrix
 from nmfcore.adapters.report.numbers import number
@@ -458,8 +458,8 @@ def test_the_settings_of_the_page_make_the_same_sweep_again(finished_sweep: Path
     html = (finished_sweep / "report.html").read_text(encoding="utf-8")
     text = re.findall(r'aria-label="Settings as YAML"><code>(.*?)</code>', html, re.DOTALL)[0]
     again = load_config(yaml.safe_load(unescape(text)), SCHEMA)
-    settings = store.SweepFolder(finished_sweep).settings
-    assert stages.sweep_settings(again) == settings
+    made = store.SweepFolder(finished_sweep).settings
+    assert settings.sweep_settings(again) == made
 
 
 def test_the_recommended_rank_is_picked_first(page: Page):

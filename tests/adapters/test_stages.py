@@ -10,8 +10,16 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY
 
-from nmfcore.adapters import stages, store
+from nmfcore.adapters import settings as settings_of
+from nmfcore.adapters import store
 from nmfcore.adapters.config import load_config
+from nmfcore.adapters.job_log import told
+from nmfcore.adapters.stages.factorize import factorize_batch
+from nmfcore.adapters.stages.prepare import annotate_samples, prepare_matrix
+from nmfcore.adapters.stages.select import select
+from nmfcore.adapters.stages.solve import solve, solve_rank
+from nmfcore.adapters.stages.summarize import summarize
+from nmfcore.adapters.stages.validate import validate_rank
 from nmfcore.errors import InputError, ResultError
 
 
@@ -44,10 +52,10 @@ class Sweep:
         return str(self.root / name)
 
     def prepare(self) -> None:
-        source = stages.matrix_settings(self.config)
+        source = settings_of.matrix_settings(self.config)
         known = self.config["input"]["annotations"]
-        stages.prepare_matrix(source, known, self.matrix, self.matrix_json)
-        stages.annotate_samples(
+        prepare_matrix(source, known, self.matrix, self.matrix_json)
+        annotate_samples(
             self.matrix, self.matrix_json, known, self.path("prepared/annotations.json")
         )
 
@@ -64,34 +72,34 @@ class Sweep:
     def run_rank(self, rank: int) -> None:
         for npz, (first, last) in zip(self.runs(rank), ((0, 1), (2, 3)), strict=True):
             tsv = npz.replace(".npz", ".tsv")
-            settings = stages.fit_settings(self.config)
-            stages.factorize_batch(self.matrix, rank, first, last, settings, npz, tsv)
+            settings = settings_of.fit_settings(self.config)
+            factorize_batch(self.matrix, rank, first, last, settings, npz, tsv)
         validation = None
         if self.config["validate"]["cross_validation"]:
             validation = self.path(f"ranks/rank-{rank}/cross_validation.json")
-            settings = stages.validation_settings(self.config)
-            stages.validate_rank(self.matrix, rank, settings, validation)
+            settings = settings_of.validation_settings(self.config)
+            validate_rank(self.matrix, rank, settings, validation)
         consensus, summary = (
             self.path(f"ranks/rank-{rank}/{name}") for name in ("consensus.npz", "summary.json")
         )
-        stages.summarize(self.matrix, self.runs(rank), validation, rank, 4, consensus, summary)
+        summarize(self.matrix, self.runs(rank), validation, rank, 4, consensus, summary)
 
     def decide(self) -> None:
         ranks = self.config["ranks"]
         recommendation = self.path("selection/recommendation.json")
-        stages.select(
+        select(
             [self.path(f"ranks/rank-{rank}/summary.json") for rank in ranks],
-            stages.sweep_settings(self.config),
+            settings_of.sweep_settings(self.config),
             self.path("selection/criteria.tsv"),
             recommendation,
         )
         solutions = {rank: self.path(f"ranks/rank-{rank}/solution/solution.npz") for rank in ranks}
         for rank, npz in solutions.items():
-            stages.solve_rank(self.matrix, self.matrix_json, self.runs(rank), rank, 4, npz)
+            solve_rank(self.matrix, self.matrix_json, self.runs(rank), rank, 4, npz)
         validation = None
         if self.config["validate"]["cross_validation"]:
-            validation = stages.validation_settings(self.config)
-        stages.solve(
+            validation = settings_of.validation_settings(self.config)
+        solve(
             self.matrix, recommendation, solutions, validation, self.path("solution/solution.npz")
         )
 
@@ -162,11 +170,11 @@ def test_folds_that_hide_nothing_but_zeros_are_undefined_not_an_error(tmp_path: 
 def test_a_mixture_is_refused(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, two_groups())
     sweep.run()
-    changed = {**stages.fit_settings(sweep.config), "tol": 1e-3}
+    changed = {**settings_of.fit_settings(sweep.config), "tol": 1e-3}
     npz = sweep.runs(2)[1]
-    stages.factorize_batch(sweep.matrix, 2, 2, 3, changed, npz, npz.replace(".npz", ".tsv"))
+    factorize_batch(sweep.matrix, 2, 2, 3, changed, npz, npz.replace(".npz", ".tsv"))
     with pytest.raises(ResultError, match="different settings") as error:
-        stages.summarize(
+        summarize(
             sweep.matrix, sweep.runs(2), None, 2, 4, sweep.path("c.npz"), sweep.path("s.json")
         )
     assert npz in str(error.value)
@@ -180,7 +188,7 @@ def test_runs_of_another_matrix_are_refused(tmp_path: Path) -> None:
     first.run()
     second.prepare()
     with pytest.raises(ResultError, match="different input"):
-        stages.summarize(
+        summarize(
             second.matrix, first.runs(2), None, 2, 4, second.path("c.npz"), second.path("s.json")
         )
 
@@ -204,10 +212,10 @@ def test_settings_do_not_depend_on_the_order_of_keys() -> None:
     other["validate"] = {"cross_validation": {"folds": 5, "starts": 3}}
     first, second = (load_config(c, schema) for c in (given, dict(reversed(other.items()))))
     for settings in (
-        stages.matrix_settings,
-        stages.fit_settings,
-        stages.validation_settings,
-        stages.sweep_settings,
+        settings_of.matrix_settings,
+        settings_of.fit_settings,
+        settings_of.validation_settings,
+        settings_of.sweep_settings,
     ):
         assert repr(settings(first)) == repr(settings(second))
 
@@ -215,7 +223,7 @@ def test_settings_do_not_depend_on_the_order_of_keys() -> None:
 def test_no_secret_and_no_batch_size_gets_into_the_settings_of_results() -> None:
     given = {"name": "x", "input": {"path": "a"}, "tracking": {"uri": "http://ann:s3cret@host"}}
     config = load_config(given, REPOSITORY / "workflow/schemas/config.schema.yaml")
-    settings = stages.sweep_settings(config)
+    settings = settings_of.sweep_settings(config)
     assert "s3cret" not in repr(settings)
     assert "seeds_per_job" not in settings["factorize"]
     assert settings.keys() == config.keys() - {"tracking", "show"}
@@ -225,7 +233,7 @@ def test_a_meant_error_ends_with_its_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail() -> None:
-        with stages.told(str(tmp_path / "log")):
+        with told(str(tmp_path / "log")):
             logging.getLogger("nmfcore").info("so far so good")
             raise InputError("m.tsv is empty. Write it again.")
 

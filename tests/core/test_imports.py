@@ -2,6 +2,7 @@ import doctest
 import importlib
 import os
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,14 @@ def test_a_whole_sweep_loads_nothing_of_them_either():
         "print(*sys.modules)"
     ).split()
     assert not [name for name in loaded if name.startswith(OUTER)]
+
+
+def test_what_the_rules_import_waits_neither_for_the_compiler_nor_for_pandas():
+    rules = [file.read_text() for file in sorted((REPOSITORY / "workflow/rules").glob("*.smk"))]
+    imports = re.findall(r"^from nmfcore.*", "\n".join(rules), re.MULTILINE)
+    assert len(imports) > 5
+    loaded = run_fresh("\n".join(["import sys", *imports, "print(*sys.modules)"])).split()
+    assert not {"numba", "pandas", "matplotlib", "mlflow", "scipy.optimize"} & {*loaded}
 
 
 def test_after_the_warm_up_no_fit_compiles_anything():

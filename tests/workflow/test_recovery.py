@@ -13,9 +13,9 @@ from conftest import REPOSITORY, jobs, run_sweep
 
 from benchmarks.faulty_sweeps import hashes
 from nmfcore.adapters import store
+from nmfcore.adapters.code_digests import CODE
 from nmfcore.adapters.config import load_config
 from nmfcore.adapters.recovery import forget_future, outdated_files
-from nmfcore.adapters.stages import CODE
 
 SCHEMA = REPOSITORY / "workflow/schemas/config.schema.yaml"
 GATHERED = ("summary.json", "consensus.npz", "solution/solution.json", "solution/solution.npz")

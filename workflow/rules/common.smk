@@ -10,7 +10,8 @@ LIBRARY = Path(str(workflow.current_basedir)).parents[1]
 if (LIBRARY / "nmfcore").is_dir() and str(LIBRARY) not in sys.path:
     sys.path.insert(0, str(LIBRARY))
 
-from nmfcore.adapters import stages, store
+from nmfcore.adapters import settings, store
+from nmfcore.adapters.code_digests import CODE
 from nmfcore.adapters.config import load_config
 from nmfcore.adapters.examples import EXAMPLES
 from nmfcore.adapters.readers.files import files_of, is_remote

@@ -16,7 +16,7 @@ rule factorize:
         mem_mb=asked("factorize", "mem_mb"),
         runtime=asked("factorize", "runtime"),
     params:
-        settings=stages.fit_settings(config),
-        code=stages.CODE["factorize"],
+        settings=settings.fit_settings(config),
+        code=CODE["factorize"],
     script:
         "../scripts/factorize.py"

@@ -26,11 +26,11 @@ rule prepare:
         mem_mb=asked("prepare", "mem_mb"),
         runtime=asked("prepare", "runtime"),
     params:
-        source=stages.matrix_settings(config),
+        source=settings.matrix_settings(config),
         copies=lambda wildcards, input: copies_of_inputs(input),
         # Checked here too, before anything fans out. As it depends on `input`, it is no reason to run again.
         annotations=lambda wildcards, input: config["input"]["annotations"],
-        code=stages.CODE["prepare"],
+        code=CODE["prepare"],
     script:
         "../scripts/prepare.py"
 
@@ -51,6 +51,6 @@ rule annotate:
         f"{RESULTS}/logs/annotate.log",
     priority: 1
     params:
-        code=stages.CODE["annotate"],
+        code=CODE["annotate"],
     script:
         "../scripts/annotate.py"

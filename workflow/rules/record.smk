@@ -10,6 +10,6 @@ rule record:
         f"{RESULTS}/logs/record.log",
     params:
         folder=lambda wildcards, output: str(Path(output.json).parent),
-        code=stages.CODE["record"],
+        code=CODE["record"],
     script:
         "../scripts/record.py"

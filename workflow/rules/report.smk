@@ -39,6 +39,6 @@ rule report:
         runtime=asked("report", "runtime"),
     params:
         folder=lambda wildcards, output: str(Path(output.html).parent),
-        code=stages.CODE["report"],
+        code=CODE["report"],
     script:
         "../scripts/report.py"

@@ -10,7 +10,7 @@ rule select:
     log:
         f"{RESULTS}/logs/select.log",
     params:
-        settings=stages.sweep_settings(config),
-        code=stages.CODE["select"],
+        settings=settings.sweep_settings(config),
+        code=CODE["select"],
     script:
         "../scripts/select.py"

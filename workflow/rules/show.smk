@@ -18,6 +18,6 @@ if config["show"]:
         params:
             show=config["show"],
             folder=lambda wildcards, output: str(Path(output.folder).parent),
-            code=stages.CODE["show"],
+            code=CODE["show"],
         script:
             "../scripts/show.py"

@@ -18,7 +18,7 @@ rule solve_rank:
         runtime=asked("solve_rank", "runtime"),
     params:
         n_seeds=config["seeds"],
-        code=stages.CODE["solve_rank"],
+        code=CODE["solve_rank"],
     script:
         "../scripts/solve_rank.py"
 
@@ -45,10 +45,10 @@ rule solve:
             )
         ),
         validation=(
-            stages.validation_settings(config)
+            settings.validation_settings(config)
             if config["validate"]["cross_validation"]
             else None
         ),
-        code=stages.CODE["solve"],
+        code=CODE["solve"],
     script:
         "../scripts/solve.py"

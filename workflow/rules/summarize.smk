@@ -30,6 +30,6 @@ rule summarize:
         runtime=asked("summarize", "runtime"),
     params:
         n_seeds=config["seeds"],
-        code=stages.CODE["summarize"],
+        code=CODE["summarize"],
     script:
         "../scripts/summarize.py"

@@ -15,8 +15,8 @@ if config["validate"]["cross_validation"]:
             mem_mb=asked("validate", "mem_mb"),
             runtime=asked("validate", "runtime"),
         params:
-            settings=stages.validation_settings(config),
-            code=stages.CODE["validate"],
+            settings=settings.validation_settings(config),
+            code=CODE["validate"],
         script:
             "../scripts/validate.py"
 
@@ -34,8 +34,8 @@ if config["validate"]["permutation"]:
             mem_mb=asked("permute", "mem_mb"),
             runtime=asked("permute", "runtime"),
         params:
-            settings=stages.permutation_settings(config),
-            code=stages.CODE["permute"],
+            settings=settings.permutation_settings(config),
+            code=CODE["permute"],
         script:
             "../scripts/permute.py"
 
@@ -53,7 +53,7 @@ if config["validate"]["bi_cross_validation"]:
             mem_mb=asked("validate_blocks", "mem_mb"),
             runtime=asked("validate_blocks", "runtime"),
         params:
-            settings=stages.validation_settings(config, "bi_cross_validation"),
-            code=stages.CODE["validate_blocks"],
+            settings=settings.validation_settings(config, "bi_cross_validation"),
+            code=CODE["validate_blocks"],
         script:
             "../scripts/validate_blocks.py"

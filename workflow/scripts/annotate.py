@@ -1,4 +1,5 @@
-from nmfcore.adapters.stages import annotate_samples, told
+from nmfcore.adapters.job_log import told
+from nmfcore.adapters.stages.prepare import annotate_samples
 
 with told(snakemake.log[0]):
     annotate_samples(

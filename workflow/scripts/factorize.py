@@ -1,4 +1,5 @@
-from nmfcore.adapters.stages import factorize_batch, told
+from nmfcore.adapters.job_log import told
+from nmfcore.adapters.stages.factorize import factorize_batch
 
 with told(snakemake.log[0]):
     factorize_batch(

@@ -1,4 +1,5 @@
-from nmfcore.adapters.stages import permute, told
+from nmfcore.adapters.job_log import told
+from nmfcore.adapters.stages.validate import permute
 
 with told(snakemake.log[0]):
     permute(

@@ -1,4 +1,5 @@
-from nmfcore.adapters.stages import prepare_matrix, told
+from nmfcore.adapters.job_log import told
+from nmfcore.adapters.stages.prepare import prepare_matrix
 
 with told(snakemake.log[0]):
     prepare_matrix(

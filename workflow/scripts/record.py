@@ -1,5 +1,5 @@
+from nmfcore.adapters.job_log import told
 from nmfcore.adapters.provenance import record_provenance
-from nmfcore.adapters.stages import told
 from nmfcore.adapters.store import SweepFolder
 
 with told(snakemake.log[0]):

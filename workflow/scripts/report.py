@@ -1,7 +1,7 @@
 from nmfcore.adapters.captions import write_captions
 from nmfcore.adapters.figures import draw_all
+from nmfcore.adapters.job_log import told
 from nmfcore.adapters.report import write_report
-from nmfcore.adapters.stages import told
 from nmfcore.adapters.store import SweepFolder
 
 with told(snakemake.log[0]):

@@ -1,4 +1,5 @@
-from nmfcore.adapters.stages import select, told
+from nmfcore.adapters.job_log import told
+from nmfcore.adapters.stages.select import select
 
 with told(snakemake.log[0]):
     select(

@@ -1,7 +1,7 @@
 from pathlib import Path
 
+from nmfcore.adapters.job_log import told
 from nmfcore.adapters.showing import show
-from nmfcore.adapters.stages import told
 from nmfcore.adapters.store import SweepFolder
 
 with told(snakemake.log[0]):

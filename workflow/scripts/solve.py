@@ -1,4 +1,5 @@
-from nmfcore.adapters.stages import solve, told
+from nmfcore.adapters.job_log import told
+from nmfcore.adapters.stages.solve import solve
 
 with told(snakemake.log[0]):
     solve(

@@ -1,4 +1,5 @@
-from nmfcore.adapters.stages import solve_rank, told
+from nmfcore.adapters.job_log import told
+from nmfcore.adapters.stages.solve import solve_rank
 
 with told(snakemake.log[0]):
     solve_rank(

@@ -1,4 +1,5 @@
-from nmfcore.adapters.stages import summarize, told
+from nmfcore.adapters.job_log import told
+from nmfcore.adapters.stages.summarize import summarize
 
 with told(snakemake.log[0]):
     summarize(

@@ -1,4 +1,4 @@
-from nmfcore.adapters.stages import told
+from nmfcore.adapters.job_log import told
 from nmfcore.adapters.tracking import track_fits
 
 with told(snakemake.log[0]):

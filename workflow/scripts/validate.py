@@ -1,4 +1,5 @@
-from nmfcore.adapters.stages import told, validate_rank
+from nmfcore.adapters.job_log import told
+from nmfcore.adapters.stages.validate import validate_rank
 
 with told(snakemake.log[0]):
     validate_rank(

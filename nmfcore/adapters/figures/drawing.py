@@ -23,7 +23,8 @@ from nmfcore.adapters.figures.style import note, styled
 from nmfcore.adapters.figures.tree import component_tree_figure
 from nmfcore.adapters.store import CONSENSUS_FIGURE, figure_names
 from nmfcore.component_tree import component_tree
-from nmfcore.consensus import SAMPLED, consensus_matrix, consensus_tree, silhouette_widths
+from nmfcore.consensus import consensus_matrix, consensus_tree, silhouette_widths
+from nmfcore.limits import SAMPLED
 
 
 @styled

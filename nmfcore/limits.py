@@ -1,0 +1,14 @@
+"""How much of something large is looked at, and how often of something small: bounds of time and memory."""
+
+MIN_SCORED_CELLS = 10_000
+"""Smaller matrices are hidden in several rounds of folds, until as many cells have been scored."""
+MAX_ROUNDS = 5
+"""Of folds."""
+MAX_CELLS = 20_000_000
+"""Of larger matrices, some rows or columns of the longer side are drawn, so that so many cells are left."""
+MAX_SAMPLES = 5000
+"""Distinct label vectors up to which a consensus is exact."""
+SAMPLED = 3000
+"""Of more, so many samples drawn at random stand for all: a second and a quarter of a gigabyte a rank."""
+N_SPLITS = 12
+"""Random splits of the samples in which components are looked for again."""
