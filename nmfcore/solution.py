@@ -35,6 +35,7 @@ from nmfcore.solution_evidence import (
     support_bars,
     wilson_interval,
 )
+from nmfcore.solvers.penalties import Penalties
 from nmfcore.split_halves import count_replications
 from nmfcore.stability import ComponentClusters, cluster_components
 
@@ -66,10 +67,13 @@ class Solution:
     ----------
     rank : int
     loss_name : str
+    penalties : Penalties
+        Of the runs. The components are those of the penalised problem; coefficients minimise the loss plus
+        `penalties.of_coefficients`, here and of new samples.
     W : (n_features, rank) ndarray of float64
         Components of unit Euclidean norm.
     H : (rank, n_samples) ndarray of float64
-        Coefficients; they carry the units of V. Minimise the loss for this W (`transform` of the same samples).
+        Coefficients; they carry the units of V. Best for this W (`transform` of the same samples).
     H_low, H_high : (rank, n_samples) ndarray of float64
         Percentile interval of the coefficients over all good runs, widened to hold `H`.
     support : (rank,) ndarray of float64
@@ -123,6 +127,7 @@ class Solution:
 
     rank: int
     loss_name: str
+    penalties: Penalties
     W: Array
     H: Array
     H_low: Array
@@ -205,7 +210,9 @@ class Solution:
         InputError
             If the samples cannot be used, or have other features.
         """
-        return coefficients(V_new, self.W, self.loss_name, observed=observed)
+        return coefficients(
+            V_new, self.W, self.loss_name, observed=observed, penalties=self.penalties
+        )
 
     def reconstruct(self) -> Array:
         """What the solution says V is, WH, (n_features, n_samples)."""
@@ -232,6 +239,7 @@ def stable_solution(
     runs: Runs,
     *,
     observed: ArrayLike | None = None,
+    penalties: Penalties | None = None,
     max_iter: int = 2000,
     tol: float = 1e-9,
     n_splits: int = N_SPLITS,
@@ -249,8 +257,8 @@ def stable_solution(
     ----------
     V : (n_features, n_samples) array_like or sparse
     runs : Runs
-    observed, max_iter, tol
-        See `nmfcore.factorize`.
+    observed, penalties, max_iter, tol
+        See `nmfcore.factorize`; the penalties are those of the runs.
     n_splits : int
         Random splits of the samples for `replication`; 0 leaves it out.
 
@@ -263,7 +271,7 @@ def stable_solution(
     if not len(good):
         raise InputError(f"No run of rank {runs.rank} converged, so there is no solution to build.")
     # Everything is at the scale of the problem, where nothing overflows, until the end.
-    problem = pose(V, observed, runs.loss_name, "float64")
+    problem = pose(V, observed, runs.loss_name, "float64", penalties=penalties)
     best = int(good.relative_error.argmin())
     clusters, agreement = _clusters(good, best)
     density = local_density(clusters.cosine, len(good)) if len(good) > 1 else None
@@ -274,7 +282,12 @@ def stable_solution(
     matched = match_runs(good.W, W)
     n_supporting = (matched.cosine >= support_bars(W)).sum(axis=0)
     replicated = count_replications(
-        problem.exact, W, loss=problem.loss, observed=observed, n_splits=n_splits
+        problem.exact,
+        W,
+        loss=problem.loss,
+        observed=observed,
+        penalties=problem.penalties,
+        n_splits=n_splits,
     )
     low, high = coefficient_intervals(good, matched, problem.exponent)
     labels = sample_labels(W, H)
@@ -285,6 +298,7 @@ def stable_solution(
     return Solution(
         rank=runs.rank,
         loss_name=runs.loss_name,
+        penalties=penalties or Penalties(),
         W=W,
         H=_in_units(H, problem),
         H_low=_in_units(np.minimum(low, H), problem),
@@ -321,12 +335,14 @@ def coefficients(
     loss: str | float = "frobenius",
     *,
     observed: ArrayLike | None = None,
+    penalties: Penalties | None = None,
     max_iter: int = TRANSFORM_ITERATIONS,
     tol: float = TRANSFORM_TOL,
 ) -> Transformed:
     """Coefficients of samples for a fixed W, each sample at its own scale, so that a faint one counts like others.
 
-    Features that no sample was observed in take no part, and cost nothing.
+    Penalties know no scale of a sample's own; with them, all are at one. Features that no sample was observed in take
+    no part, and cost nothing.
 
     Parameters
     ----------
@@ -334,6 +350,8 @@ def coefficients(
     W : (n_features, rank) ndarray of float64
     loss, observed, max_iter, tol
         See `nmfcore.factorization.transform`.
+    penalties : Penalties, optional
+        Those of the fit that W comes from; `of_coefficients` act.
 
     Returns
     -------
@@ -350,14 +368,20 @@ def coefficients(
             f"The solution has {len(W)} features, the new samples have {problem.shape[0]}; the same features in the "
             "same order are needed."
         )
+    acting = (penalties or Penalties()).of_coefficients
     if isinstance(problem.given, BlockMatrix):
-        return _coefficients_by_samples(problem, W, max_iter, tol)
+        return _coefficients_by_samples(problem, W, acting, max_iter, tol)
     seen = None if observed is None else np.asarray(observed, bool)
-    return _coefficients_of_all(problem, W, seen, max_iter, tol)
+    return _coefficients_of_all(problem, W, seen, acting, max_iter, tol)
 
 
 def _coefficients_of_all(
-    problem: Problem, W: Array, seen: NDArray[np.bool_] | None, max_iter: int, tol: float
+    problem: Problem,
+    W: Array,
+    seen: NDArray[np.bool_] | None,
+    penalties: Penalties,
+    max_iter: int,
+    tol: float,
 ) -> Transformed:
     """`coefficients` of samples that are in memory."""
     given, basis = problem.given, W
@@ -365,8 +389,16 @@ def _coefficients_of_all(
         rows = np.flatnonzero(seen.any(axis=1))
         given, basis, seen = given[rows], W[rows], seen[rows]
     exponents = _column_exponents(given)
+    if penalties:
+        exponents = np.zeros_like(exponents)
     fit = transform_with(
-        _scaled_columns(given, -exponents), basis, problem.loss, max_iter, tol, observed=seen
+        _scaled_columns(given, -exponents),
+        basis,
+        problem.loss,
+        max_iter,
+        tol,
+        observed=seen,
+        penalties=penalties,
     )
     with np.errstate(over="ignore", under="ignore"):
         H = np.ldexp(np.asarray(fit.H, np.float64), exponents)
@@ -375,7 +407,9 @@ def _coefficients_of_all(
     return Transformed(H, value, fit.relative_error, fit.n_iter, fit.status)
 
 
-def _coefficients_by_samples(problem: Problem, W: Array, max_iter: int, tol: float) -> Transformed:
+def _coefficients_by_samples(
+    problem: Problem, W: Array, penalties: Penalties, max_iter: int, tol: float
+) -> Transformed:
     """`coefficients` of a large matrix, some samples at a time."""
     n_features, n_samples = problem.shape
     step = max(BLOCK_CELLS // n_features, 1)
@@ -384,7 +418,7 @@ def _coefficients_by_samples(problem: Problem, W: Array, max_iter: int, tol: flo
         samples = np.arange(first, min(first + step, n_samples))
         part = submatrix(problem.given, np.arange(n_features), samples)
         posed = pose(part, None, problem.loss, "float64", by_blocks=False)
-        fits.append(_coefficients_of_all(posed, W, None, max_iter, tol))
+        fits.append(_coefficients_of_all(posed, W, None, penalties, max_iter, tol))
     statuses = {fit.status for fit in fits}
     order = (Status.NON_FINITE, Status.MAX_ITER, Status.CONVERGED)
     return Transformed(
@@ -488,7 +522,7 @@ def _polished(
 
     The coefficients are refitted last by the same function as those of new samples, so both are the same.
     """
-    options: dict[str, Any] = {"observed": observed}
+    options: dict[str, Any] = {"observed": observed, "penalties": problem.penalties}
     V = problem.exact
     if problem.beta < 2:
         W = np.maximum(W, START_FLOOR * W.mean(axis=0))

@@ -12,6 +12,7 @@ from nmfcore.factorization import factorize
 from nmfcore.limits import MAX_CELLS, N_SPLITS
 from nmfcore.problem import pose
 from nmfcore.solution_evidence import match_runs, support_bars
+from nmfcore.solvers.penalties import Penalties
 
 MIN_SAMPLES_A_HALF = 4
 MAX_ITER = 500
@@ -26,6 +27,7 @@ def count_replications(
     *,
     loss: str | float = "frobenius",
     observed: ArrayLike | None = None,
+    penalties: Penalties | None = None,
     n_splits: int = N_SPLITS,
 ) -> NDArray[np.intp] | None:
     """In how many random splits of the samples both halves, each factorised on its own, show each component.
@@ -41,7 +43,7 @@ def count_replications(
         Of a large one, some samples or features are drawn (`nmfcore.limits.MAX_CELLS`).
     W : (n_features, rank) ndarray
         The solution's components.
-    loss, observed
+    loss, observed, penalties
         See `nmfcore.factorize`.
     n_splits : int
 
@@ -70,7 +72,15 @@ def count_replications(
             columns = np.sort(half)
             seen = None if mask is None else mask[:, columns]
             fit = factorize(
-                values[:, columns], rank, [start], _SPLIT_STREAM, loss, MAX_ITER, TOL, observed=seen
+                values[:, columns],
+                rank,
+                [start],
+                _SPLIT_STREAM,
+                loss,
+                MAX_ITER,
+                TOL,
+                observed=seen,
+                penalties=penalties,
             )
             if not np.isfinite(fit.W).all():
                 shown[:] = False

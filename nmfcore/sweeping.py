@@ -160,7 +160,7 @@ def sweep(
         summaries[rank] = summarize_rank(runs[rank], validation, bound, residual_excess=residual)
     criteria = tuple(summary.criteria for summary in summaries.values())
     solutions = {
-        rank: stable_solution(values, found, observed=observed)
+        rank: stable_solution(values, found, observed=observed, penalties=penalties)
         for rank, found in runs.items()
         if found.good.any()
     }

@@ -35,6 +35,11 @@ class Penalties:
     def __bool__(self) -> bool:
         return any((self.l1_W, self.l1_H, self.l2_W, self.l2_H))
 
+    @property
+    def of_coefficients(self) -> Penalties:
+        """What is left of them for coefficients of samples, one by one, when components of unit norm are fixed."""
+        return Penalties(l1_H=self.l1_H, l2_H=self.l2_W + self.l2_H)
+
     def on_W(self, W: Floats, H: Floats) -> tuple[Floats, Floats] | None:
         """Linear and quadratic weight of every component for the step in W, (n_runs, rank) each; None if none.
 

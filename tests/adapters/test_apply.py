@@ -13,6 +13,7 @@ from test_stages import Sweep, two_groups
 from nmfcore.adapters import apply, store
 from nmfcore.adapters.model import FittedComponents, read_components, read_fitted, write_fitted
 from nmfcore.errors import ResultError
+from nmfcore.solvers.penalties import Penalties
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +146,12 @@ def test_components_survive_their_file_and_damage_is_found(
 
 def test_every_use_tells_how_the_training_matrix_was_prepared() -> None:
     fitted = FittedComponents(
-        np.eye(2), np.array(["a", "b"]), ("component_1", "component_2"), "frobenius", ("Logged.",)
+        np.eye(2),
+        np.array(["a", "b"]),
+        ("component_1", "component_2"),
+        "frobenius",
+        Penalties(),
+        ("Logged.",),
     )
     samples = store.LabelledMatrix(np.eye(2), np.array(["a", "b"]), np.array(["x", "y"]))
     assert fitted.apply(samples).notices == ("Logged.",)

@@ -9,6 +9,7 @@ from nmfcore import Status, factorize
 from nmfcore.errors import InputError
 from nmfcore.runs import concatenate_runs
 from nmfcore.solution import SUPPORT_COSINE, Solution, _unit, stable_solution
+from nmfcore.solvers.penalties import Penalties
 
 
 def planted(rank=4, m=50, n=40, noise=0.0, seed=0):
@@ -89,6 +90,47 @@ class TestForm:
         size = np.abs(V @ H.T).max()
         assert SOLUTION.converged
         assert max(np.abs(part).max() for part in slack) < 1e-3 * size
+
+
+class TestPenalties:
+    """The solution is one of the penalised problem; KKT conditions by hand, coefficients by an augmented NNLS."""
+
+    L1, L2 = 0.3 * float(np.median(V.sum(axis=0))), 2.0
+    PENALTIES = Penalties(l1_H=L1, l2_W=L2)
+
+    @pytest.fixture
+    def runs(self):
+        return factorize(V, 4, range(8), penalties=self.PENALTIES, dtype="float64")
+
+    def test_it_is_a_stationary_point_of_the_penalised_problem(self, runs):
+        found = stable_solution(V, runs, penalties=self.PENALTIES, n_splits=0)
+        W, H = found.W, found.H
+        residual = W @ H - V
+        for_H = W.T @ residual + self.L1 + self.L2 * H
+        # With ‖w‖ = 1 the terms are l1 ‖h‖₁ ‖w‖ + ½ l2 ‖w‖² ‖h‖², so their slope in w is along w.
+        along = self.L1 * H.sum(axis=1) + self.L2 * np.square(H).sum(axis=1)
+        for_W = residual @ H.T + along * W
+        size = np.abs(V @ H.T).max()
+        assert np.abs(np.minimum(H, for_H)).max() < 1e-3 * size
+        assert np.abs(np.minimum(W, for_W)).max() < 1e-3 * size
+
+    def test_its_coefficients_are_sparser_and_those_of_new_samples_are_penalised_too(self, runs):
+        found = stable_solution(V, runs, penalties=self.PENALTIES, n_splits=0)
+        assert (found.H == 0).sum() > (SOLUTION.H == 0).sum() + 10
+        new = found.transform(V[:, :5]).H
+        np.testing.assert_allclose(new, found.H[:, :5], rtol=1e-5, atol=1e-7 * found.H.max())
+        for j in range(5):
+            # ½‖v − Wh‖² + l1 Σh + ½ l2 ‖h‖², as least squares: Gram and right-hand side by Cholesky.
+            root = np.linalg.cholesky(found.W.T @ found.W + self.L2 * np.eye(4)).T
+            right = np.linalg.solve(root.T, found.W.T @ V[:, j] - self.L1)
+            np.testing.assert_allclose(new[:, j], nnls(root, right)[0], rtol=1e-4, atol=1e-6)
+
+    def test_a_large_matrix_in_parts_has_the_same_coefficients(self, runs, monkeypatch):
+        found = stable_solution(V, runs, penalties=self.PENALTIES, n_splits=0)
+        monkeypatch.setattr("nmfcore.block_matrix.LARGE", 1)
+        monkeypatch.setattr("nmfcore.solution.BLOCK_CELLS", 300)
+        new = found.transform(V).H
+        np.testing.assert_allclose(new, found.H, rtol=1e-5, atol=1e-7 * found.H.max())
 
 
 class TestTruth:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from nmfcore.adapters.store import Json, SweepFolder
 from nmfcore.errors import InputError, ResultError
 from nmfcore.runs import Status
 from nmfcore.solution import coefficients
+from nmfcore.solvers.penalties import Penalties
 
 LEAST_SHARE = 0.5
 """Share of the model's features that new samples must have at least."""
@@ -56,6 +57,8 @@ class FittedComponents:
     names : tuple of str
         Of the components.
     loss : str
+    penalties : Penalties
+        Of the fit.
     notices : tuple of str
         What holds for every use, such as how the training matrix was prepared.
     """
@@ -64,6 +67,7 @@ class FittedComponents:
     feature_ids: NDArray[np.str_]
     names: tuple[str, ...]
     loss: str
+    penalties: Penalties
     notices: tuple[str, ...] = ()
 
     def apply(self, samples: LabelledMatrix) -> Applied:
@@ -93,7 +97,13 @@ class FittedComponents:
         self._refuse_if_few(known, ids)
         rows = np.array([places[str(i)] for i in self.feature_ids[known]], np.intp)
         observed = None if samples.observed is None else samples.observed[rows]
-        fit = coefficients(samples.values[rows], self.W[known], self.loss, observed=observed)
+        fit = coefficients(
+            samples.values[rows],
+            self.W[known],
+            self.loss,
+            observed=observed,
+            penalties=self.penalties,
+        )
         notices = [*self.notices, *self._about(known, ids)]
         if fit.status == Status.MAX_ITER:
             notices.append(
@@ -172,6 +182,7 @@ def read_fitted(root: str | Path, rank: int | None = None) -> FittedComponents:
         feature_ids=arrays["feature_ids"],
         names=tuple(map(str, arrays["components"])),
         loss=str(folder.settings["factorize"]["loss"]),
+        penalties=Penalties(**folder.settings["factorize"]["penalties"]),
         notices=_about_preparation(folder.matrix_info),
     )
 
@@ -192,6 +203,7 @@ def write_fitted(path: str | Path, fitted: FittedComponents, provenance: Json) -
         "feature_ids": fitted.feature_ids,
         "components": np.array(fitted.names),
         "loss": np.array(fitted.loss),
+        "penalties": np.array(astuple(fitted.penalties)),
         "notices": np.array(fitted.notices, np.str_),
     }
     store.write_npz(path, arrays, provenance)
@@ -211,5 +223,6 @@ def read_components(path: str | Path) -> FittedComponents:
         arrays["feature_ids"],
         tuple(map(str, arrays["components"])),
         str(arrays["loss"]),
+        Penalties(*map(float, arrays["penalties"])),
         tuple(map(str, arrays["notices"])),
     )

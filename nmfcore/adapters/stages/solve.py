@@ -18,6 +18,7 @@ from nmfcore.adapters.stages.origin import origin_of
 from nmfcore.adapters.store import Json
 from nmfcore.held_out import held_out_by_sample
 from nmfcore.solution import stable_solution
+from nmfcore.solvers.penalties import Penalties
 
 log = logging.getLogger("nmfcore")
 
@@ -47,7 +48,8 @@ def solve_rank(
         write_no_solution(paths, f"No run of rank {rank} converged.", origin)
         log.warning("No run of rank %d converged, so it has no solution.", rank)
         return
-    solution = stable_solution(V.values, gathered, observed=V.observed)
+    penalties = Penalties(**provenance["settings"]["penalties"])
+    solution = stable_solution(V.values, gathered, observed=V.observed, penalties=penalties)
     write_solution(paths, solution, V, store.read_json(matrix_json), origin)
     log.info(
         "Stable solution of rank %d from %d runs: relative error %.6f. %s",
