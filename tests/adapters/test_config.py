@@ -202,6 +202,9 @@ def test_whole_numbers_stay_whole() -> None:
         ),
         ({"validate": {"cross_validation": {"fold": 5}}}, "did you mean 'folds'?"),
         ({"validate": {"cross_validation": False}}, "validate.cross_validation: False"),
+        ({"ranks": {"min": 1, "max": 3506134883.0}}, "ranks.max: 3506134883 is greater than"),
+        ({"ranks": [2, 10**12]}, "ranks.1: 1000000000000 is greater than the maximum of 10000"),
+        ({"seeds": 10**9}, "seeds: 1000000000 is greater than"),
         ({"tracking": {"enabled": "perhaps"}}, "tracking.enabled: 'perhaps'"),
     ],
 )
