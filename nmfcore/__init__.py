@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nmfcore.adaptive import SeedRule
     from nmfcore.factorization import Transformed, factorize, transform
     from nmfcore.runs import Runs, Status
+    from nmfcore.seed_rule import SeedRule
     from nmfcore.selection import Recommendation
     from nmfcore.solution import Solution
     from nmfcore.solvers.penalties import Penalties
@@ -21,7 +21,7 @@ _HOME = {
     "Penalties": "solvers.penalties",
     "Recommendation": "selection",
     "Runs": "runs",
-    "SeedRule": "adaptive",
+    "SeedRule": "seed_rule",
     "Solution": "solution",
     "Status": "runs",
     "Sweep": "sweeping",

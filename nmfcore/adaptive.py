@@ -1,10 +1,4 @@
-"""How many seeds a rank gets, where that depends on what its runs say.
-
-A rank begins with a least number of seeds, which is doubled until the intervals of its stability are tight, or a
-largest number is reached. Stages depend on the rule alone and the decision on the runs alone, so a sweep that was
-interrupted, or that is run again, adds the same seeds, and its runs are those of a sweep that was asked for them at
-once.
-"""
+"""Whether a rank has seeds enough, by what its runs say."""
 
 from __future__ import annotations
 
@@ -12,54 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nmfcore.errors import InputError
 from nmfcore.intervals import MIN_RUNS, stability_intervals
 from nmfcore.runs import Runs
+from nmfcore.seed_rule import SeedRule
 from nmfcore.stability import cluster_components, component_stability
-
-DEFAULT_WIDTH = 0.05
-
-
-@dataclass(frozen=True)
-class SeedRule:
-    """When a rank has seeds enough.
-
-    Attributes
-    ----------
-    least, most : int
-        Seeds of a rank.
-    width : float
-        Add no more once the 95 % intervals of the mean and of the least component silhouette are no wider.
-
-    Raises
-    ------
-    InputError
-        If no number of seeds fits.
-    """
-
-    least: int
-    most: int
-    width: float = DEFAULT_WIDTH
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.least <= self.most or not self.width > 0:
-            raise InputError(
-                f"Seeds from {self.least} to {self.most} until an interval of {self.width:g}: at least 1, no fewer at "
-                "most than at least, and a width above 0 are needed."
-            )
-
-    def stages(self) -> tuple[int, ...]:
-        """Numbers of seeds after which it is decided whether to add more.
-
-        Examples
-        --------
-        >>> SeedRule(20, 200).stages()
-        (20, 40, 80, 160, 200)
-        """
-        found = [self.least]
-        while found[-1] < self.most:
-            found.append(min(2 * found[-1], self.most))
-        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -94,6 +44,10 @@ def decide_seeds(rule: SeedRule, runs: Runs) -> SeedDecision:
         All runs of the rank so far: seeds 0 to that of the stage.
     """
     n_seeds, width = len(runs), stability_width(runs)
+    if runs.rank == 1:
+        return SeedDecision(
+            n_seeds, n_seeds, None, "Rank 1 has one component, which is never mistaken for another."
+        )
     said = "has no interval yet" if width is None else f"has an interval of {width:.3f}"
     rank = f"Rank {runs.rank} with {n_seeds} seeds: the stability of its components {said}"
     if width is not None and width <= rule.width:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from nmfcore.groups import GROUP_SEEDS
 
@@ -89,3 +89,28 @@ def plan_batches(n_seeds: int, seeds_per_job: int, existing: Iterable[Batch] = (
         plan.append((position, end))
         position = end + 1
     return plan
+
+
+def plan_stages(
+    stages: Sequence[int], seeds_per_job: int, existing: Iterable[Batch] = ()
+) -> dict[int, list[Batch]]:
+    """Batches of a rank for each number of seeds that it may end with; those of a stage are kept in the next.
+
+    Parameters
+    ----------
+    stages : sequence of int
+        Numbers of seeds, ascending (`nmfcore.SeedRule.stages`).
+    seeds_per_job, existing
+        See `plan_batches`.
+
+    Examples
+    --------
+    >>> plan_stages([20, 40], 30)
+    {20: [(0, 19)], 40: [(0, 19), (20, 29), (30, 39)]}
+    """
+    planned: dict[int, list[Batch]] = {}
+    kept = list(existing)
+    for n_seeds in stages:
+        planned[n_seeds] = plan_batches(n_seeds, seeds_per_job, kept)
+        kept += planned[n_seeds]
+    return planned

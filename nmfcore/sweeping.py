@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from nmfcore.adaptive import SeedDecision, SeedRule, decide_seeds
+from nmfcore.adaptive import SeedDecision, decide_seeds
 from nmfcore.criteria import Criteria, RankSummary, summarize_rank
 from nmfcore.cross_validation import cross_validate
 from nmfcore.errors import InputError
@@ -18,6 +18,7 @@ from nmfcore.problem import pose
 from nmfcore.reconstruction import svd_errors
 from nmfcore.residuals import best_run_residual_excess
 from nmfcore.runs import Runs, concatenate_runs
+from nmfcore.seed_rule import SeedRule
 from nmfcore.selection import Recommendation, SelectionRule, recommend
 from nmfcore.solution import Solution, stable_solution
 from nmfcore.solvers.penalties import Penalties

@@ -83,7 +83,7 @@ def run_sweep(
 
 def jobs(done: subprocess.CompletedProcess[str]) -> Counter[str]:
     """How many jobs of each rule ran, or in a dry run would; without `all`, which does nothing."""
-    names = re.findall(r"^(?:local)?rule (\w+):$", done.stdout, re.MULTILINE)
+    names = re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):$", done.stdout, re.MULTILINE)
     return Counter(name for name in names if name != "all")
 
 

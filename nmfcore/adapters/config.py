@@ -57,6 +57,15 @@ def load_config(config: Mapping[str, Any], schema_file: str | Path) -> Json:
         complete["ranks"] = list(range(ranks["min"], ranks["max"] + 1))
     else:
         complete["ranks"] = sorted(ranks)
+    seeds = complete["seeds"]
+    if isinstance(seeds, dict):
+        if seeds["min"] > seeds["max"]:
+            raise ConfigError(f"seeds: min {seeds['min']} is larger than max {seeds['max']}.")
+        if complete["validate"]["permutation"]:
+            raise ConfigError(
+                "validate.permutation: permuted copies get as many seeds as the matrix, which are not known "
+                f"beforehand; set seeds to a number, such as {seeds['min']}, or permutation to null."
+            )
     chosen = complete["select"]["rank"]
     if chosen is not None and chosen not in complete["ranks"]:
         tried = ", ".join(map(str, complete["ranks"]))

@@ -26,10 +26,10 @@ from nmfcore.adapters.config import load_config
 from nmfcore.adapters.matrix import LabelledMatrix
 from nmfcore.adapters.progress import duration
 from nmfcore.adapters.resources import MatrixSize, batch_bytes
-from nmfcore.adapters.settings import fit_settings, validation_settings
+from nmfcore.adapters.settings import fit_settings, seed_rule, validation_settings
 from nmfcore.adapters.stages.factorize import fit
 from nmfcore.adapters.stages.validate import cross_validated
-from nmfcore.batches import batch_size, plan_batches
+from nmfcore.batches import batch_size, plan_stages
 from nmfcore.criteria import summarize_rank
 from nmfcore.errors import NmfcoreError
 from nmfcore.held_out import held_out_by_sample
@@ -127,14 +127,14 @@ def calibrate(V: LabelledMatrix, config: Mapping[str, Any]) -> Calibration:
         Complete, as `load_config` returns it.
     """
     ranks = sorted({config["ranks"][i] for i in (0, len(config["ranks"]) // 2, -1)})
-    n_seeds = min(_SEEDS, config["seeds"])
+    n_seeds = min(_SEEDS, seed_rule(config).least)
     times: dict[str, list[float]] = {"fits": [], "validation": [], "summary": [], "solution": []}
     iterations = []
     settings = fit_settings(config)
     fit(V, ranks[0], range(1), {**settings, "max_iter": 2})  # compiled code is loaded at first use
     for rank in ranks:
         runs, seconds = _timed(partial(fit, V, rank, range(n_seeds), settings))
-        times["fits"].append(seconds * config["seeds"] / n_seeds)
+        times["fits"].append(seconds * seed_rule(config).most / n_seeds)
         iterations.append(runs.n_iter.mean())
         times["validation"].append(_validation(V, rank, config))
         times["summary"].append(_timed(partial(_summary, V, rank, runs))[1])
@@ -215,11 +215,9 @@ def forecast(
     times : Calibration
     cores : int
     """
-    ranks = config["ranks"]
-    a_batch = batch_size(
-        config["factorize"]["seeds_per_job"], len(ranks), config["seeds"], at_once=cores
-    )
-    batches = len(plan_batches(config["seeds"], a_batch))
+    ranks, seeds = config["ranks"], seed_rule(config)
+    a_batch = batch_size(config["factorize"]["seeds_per_job"], len(ranks), seeds.most, cores)
+    batches = len(plan_stages(seeds.stages(), a_batch)[seeds.most])
     jobs = _jobs(config, batches)
     n_figures = 7 + len(ranks)
     work = {
@@ -236,7 +234,7 @@ def forecast(
         "report": _FIGURE_S * n_figures,
         "show": _FIGURE_S,
         "record": 0.0,
-        "track_fits": _PUBLISHING_JOB_S + _PUBLISHED_FIT_S * config["seeds"] * len(ranks),
+        "track_fits": _PUBLISHING_JOB_S + _PUBLISHED_FIT_S * seeds.most * len(ranks),
         "track_sweep": _PUBLISHING_JOB_S,
     }
     seconds = {rule: work[rule] + count * times.start for rule, count in jobs.items()}
@@ -301,7 +299,7 @@ def _room(
     a_batch: int,
 ) -> tuple[float, float]:
     """Bytes of memory and of disk."""
-    (m, n), ranks, seeds = shape, config["ranks"], config["seeds"]
+    (m, n), ranks, seeds = shape, config["ranks"], seed_rule(config).most
     itemsize = np.dtype(config["factorize"]["dtype"]).itemsize
     size = MatrixSize(m, n, m * n, is_sparse=False)
     few, all_ = (

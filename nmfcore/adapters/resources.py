@@ -17,6 +17,7 @@ import numpy as np
 
 from nmfcore import block_matrix
 from nmfcore.adapters import store
+from nmfcore.adapters.settings import seed_rule
 from nmfcore.blocks import BLOCK_ENTRIES
 from nmfcore.groups import GROUP_SEEDS
 from nmfcore.limits import MAX_CELLS, MAX_ROUNDS, MAX_SAMPLES, N_SPLITS
@@ -215,7 +216,7 @@ def _together(rule: str, config: Mapping[str, Any], wildcards: Mapping[str, str]
     if rule == "factorize":
         return int(wildcards["last"]) - int(wildcards["first"]) + 1
     if rule == "permute":
-        return int(config["seeds"])
+        return seed_rule(config).most
     if rule == "validate_blocks":
         return int(evidence["bi_cross_validation"]["starts"])
     if evidence["cross_validation"] and rule in ("validate", "solve"):

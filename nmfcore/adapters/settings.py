@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nmfcore.seed_rule import SeedRule
+
 Json = dict[str, Any]
 
 
@@ -31,6 +33,14 @@ def validation_settings(config: Mapping[str, Any], kind: str = "cross_validation
             "root_seed": config["root_seed"],
         }
     )
+
+
+def seed_rule(config: Mapping[str, Any]) -> SeedRule:
+    """Return how many seeds a rank gets; a plain number is a rule with one stage."""
+    seeds = config["seeds"]
+    if isinstance(seeds, int):
+        return SeedRule(seeds, seeds)
+    return SeedRule(seeds["min"], seeds["max"], seeds["until"])
 
 
 def permutation_settings(config: Mapping[str, Any]) -> Json:

@@ -592,13 +592,18 @@ class SweepFolder:
         """Arrays of `ranks/rank-<k>/consensus.npz`."""
         return read_npz(self.root / f"ranks/rank-{rank}/consensus.npz")
 
+    def n_seeds(self, rank: int) -> int:
+        """Seeds of a rank: as the configuration says, or as many as its runs turned out to need."""
+        seeds = self.settings["seeds"]
+        return int(seeds if isinstance(seeds, int) else self.summary(rank)["n_runs"])
+
     def run_files(self, rank: int | None = None) -> list[RunFile]:
         """Batch files of one rank or of all that the sweep uses; an earlier, larger one may have left others."""
         found = {(f.rank, f.first, f.last): f for f in find_run_files(self.root)}
         files = []
         for wanted in self.ranks if rank is None else [rank]:
             existing = [(first, last) for r, first, last in found if r == wanted]
-            for first, last in plan_batches(self.settings["seeds"], 1, existing):
+            for first, last in plan_batches(self.n_seeds(wanted), 1, existing):
                 if (wanted, first, last) not in found:
                     place = self.root / f"runs/rank-{wanted}"
                     raise ResultError(
@@ -610,7 +615,7 @@ class SweepFolder:
     def runs(self, rank: int) -> Runs:
         """All runs of one rank that the sweep asked for."""
         files = [file.npz for file in self.run_files(rank)]
-        return read_runs(files, self.settings["seeds"])[0]
+        return read_runs(files, self.n_seeds(rank))[0]
 
     @cached_property
     def runs_table(self) -> pd.DataFrame:
@@ -618,7 +623,8 @@ class SweepFolder:
         import pandas as pd
 
         tables = [pd.read_csv(f.tsv, sep="\t") for f in self.run_files()]
-        table = pd.concat(tables).query("seed < @self.settings['seeds']")
+        table = pd.concat(tables)
+        table = table[table["seed"] < table["rank"].map(self.n_seeds)]
         return table.sort_values(["rank", "seed"], ignore_index=True)
 
     @cached_property

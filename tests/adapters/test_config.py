@@ -204,6 +204,13 @@ def test_whole_numbers_stay_whole() -> None:
         ({"validate": {"cross_validation": False}}, "validate.cross_validation: False"),
         ({"ranks": {"min": 1, "max": 3506134883.0}}, "ranks.max: 3506134883 is greater than"),
         ({"ranks": [2, 10**12]}, "ranks.1: 1000000000000 is greater than the maximum of 10000"),
+        ({"seeds": {"min": 20, "max": 10}}, "seeds: min 20 is larger than max 10."),
+        ({"seeds": {"min": 20}}, "seeds: max must be given."),
+        ({"seeds": {"min": 2, "max": 4, "until": 0}}, "seeds.until: 0"),
+        (
+            {"seeds": {"min": 2, "max": 4}, "validate": {"permutation": {}}},
+            "validate.permutation: permuted copies get as many seeds as the matrix",
+        ),
         ({"seeds": 10**9}, "seeds: 1000000000 is greater than"),
         ({"tracking": {"enabled": "perhaps"}}, "tracking.enabled: 'perhaps'"),
     ],

@@ -56,6 +56,12 @@ def test_seeds_are_added_until_the_interval_is_tight_and_no_further():
     assert "not allowed" in last.reason
 
 
+def test_a_single_component_needs_no_more_seeds_whatever_the_rule():
+    decision = decide_seeds(SeedRule(2, 20, 1e-9), factorize(V, 1, range(2)))
+    assert (decision.wanted, decision.width) == (2, None)
+    assert "one component" in decision.reason
+
+
 def test_too_few_runs_for_an_interval_want_more():
     assert decide_seeds(SeedRule(2, 20), factorize(V, 2, range(2))).wanted == 4
 

@@ -17,7 +17,7 @@ from nmfcore.adapters.examples import EXAMPLES
 from nmfcore.adapters.readers.files import files_of, is_remote
 from nmfcore.adapters.resources import MatrixSize, request
 from nmfcore.adapters.store import figure_names
-from nmfcore.batches import batch_size, job_threads, plan_batches
+from nmfcore.batches import batch_size, job_threads, plan_stages
 from nmfcore.errors import ConfigError, InputError, ResultError
 
 try:
@@ -53,6 +53,7 @@ wildcard_constraints:
     rank=r"\d+",
     first=r"\d+",
     last=r"\d+",
+    n_seeds=r"\d+",
 
 
 def refuse_missing_inputs():
@@ -118,11 +119,11 @@ def reference_files():
 
 
 def planned_batches(rank):
-    """Batches of a rank: what is on disk is kept, whatever batch size it was made with."""
+    """Batches of a rank by its seeds: what is on disk is kept, whatever batch size it was made with."""
     existing = [
         (f.first, f.last) for f in store.find_run_files(RESULTS) if f.rank == int(rank)
     ]
-    return plan_batches(config["seeds"], SEEDS_PER_JOB, existing)
+    return plan_stages(STAGES, SEEDS_PER_JOB, existing)
 
 
 def solution_files(rank):
@@ -130,18 +131,38 @@ def solution_files(rank):
     return [f"{RESULTS}/ranks/rank-{rank}/solution/{name}" for name in SOLUTION]
 
 
-def run_files(rank):
-    """npz files of the runs of a rank."""
+def run_files(rank, n_seeds=None):
+    """npz files of the runs of a rank, or of its first seeds."""
     return [
         f"{RESULTS}/runs/rank-{rank}/seeds-{first}-{last}.npz"
-        for first, last in BATCHES[int(rank)]
+        for first, last in BATCHES[int(rank)][n_seeds or seeds_of(rank)]
     ]
+
+
+def decided_seeds(rank):
+    """Files of the decisions on the number of seeds of a rank; none where it is given."""
+    decisions = []
+    for stage in STAGES[:-1]:
+        decisions.append(
+            checkpoints.decide_seeds.get(rank=rank, n_seeds=stage).output.json
+        )
+        if store.read_json(decisions[-1])["wanted"] == stage:
+            break
+    return decisions
+
+
+def seeds_of(rank):
+    """Seeds of a rank, once it is decided how many it needs."""
+    decisions = decided_seeds(rank)
+    return store.read_json(decisions[-1])["wanted"] if decisions else STAGES[-1]
 
 
 # Jobs of a cluster or, without one, cores of this machine.
 AT_ONCE = workflow.resource_settings.nodes or workflow.resource_settings.cores or 1
+# Numbers of seeds that a rank may end with.
+STAGES = settings.seed_rule(config).stages()
 SEEDS_PER_JOB = batch_size(
-    config["factorize"]["seeds_per_job"], len(RANKS), config["seeds"], AT_ONCE
+    config["factorize"]["seeds_per_job"], len(RANKS), STAGES[-1], AT_ONCE
 )
 if (
     config["factorize"]["seeds_per_job"] == "auto"
@@ -156,7 +177,11 @@ if (
 BATCHES = {rank: planned_batches(rank) for rank in RANKS}
 # A job on a cluster has the cores that it was given, not those that its node shows.
 FIT_THREADS = (
-    job_threads(sum(map(len, BATCHES.values())), SEEDS_PER_JOB, AT_ONCE)
+    job_threads(
+        sum(len(planned[STAGES[0]]) for planned in BATCHES.values()),
+        SEEDS_PER_JOB,
+        AT_ONCE,
+    )
     if workflow.is_main_process and not workflow.resource_settings.nodes
     else 1
 )
@@ -178,12 +203,17 @@ def asked(rule, resource):
     return amount
 
 
+def all_run_files(wildcards):
+    """npz files of the runs of all ranks."""
+    return [path for rank in RANKS for path in run_files(rank)]
+
+
 def caption_file(name):
     """File for the caption of a figure, or of the report: its words depend on the decision."""
     return f"{RESULTS}/figures/captions/{name}.rst"
 
 
-def result_files():
+def result_files(wildcards=None):
     """Every result file of a finished sweep."""
     files = [
         MATRIX,
@@ -210,12 +240,13 @@ def result_files():
     for rank in RANKS:
         for npz in run_files(rank):
             files += [npz, npz.removesuffix("npz") + "tsv"]
+        files += decided_seeds(rank)
         files += [f"{RESULTS}/ranks/rank-{rank}/{part}" for part in parts]
         files += solution_files(rank)
     return files
 
 
-def all_targets():
+def all_targets(wildcards):
     """What a finished sweep consists of, file by file, so that a lost one is made anew."""
     targets = [*result_files(), PROVENANCE]
     if config["show"]:

@@ -7,12 +7,12 @@ from nmfcore.adapters.progress import ProgressHandler
 logger.addHandler(
     ProgressHandler(
         n_ranks=len(RANKS),
-        n_fits=len(RANKS) * config["seeds"],
-        n_batches=sum(map(len, BATCHES.values())),
+        n_fits=len(RANKS) * STAGES[-1],
+        n_batches=sum(len(planned[STAGES[-1]]) for planned in BATCHES.values()),
         n_present=sum(
             last - first + 1
-            for rank, batches in BATCHES.items()
-            for first, last in batches
+            for rank, planned in BATCHES.items()
+            for first, last in planned[STAGES[-1]]
             if Path(f"{RESULTS}/runs/rank-{rank}/seeds-{first}-{last}.npz").exists()
         ),
     )

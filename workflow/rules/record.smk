@@ -3,7 +3,7 @@
 
 rule record:
     input:
-        result_files(),
+        result_files,
     output:
         json=PROVENANCE,
     log:

@@ -13,7 +13,7 @@ rule report:
         consensus=expand(f"{RESULTS}/ranks/rank-{{rank}}/consensus.npz", rank=RANKS),
         summaries=expand(f"{RESULTS}/ranks/rank-{{rank}}/summary.json", rank=RANKS),
         solutions=[path for rank in RANKS for path in solution_files(rank)],
-        runs=[path for rank in RANKS for path in run_files(rank)],
+        runs=all_run_files,
     output:
         html=report(
             f"{RESULTS}/report.html",

@@ -17,7 +17,8 @@ rule solve_rank:
         mem_mb=asked("solve_rank", "mem_mb"),
         runtime=asked("solve_rank", "runtime"),
     params:
-        n_seeds=config["seeds"],
+        n_seeds=lambda wildcards: seeds_of(wildcards.rank),
+        seeds=config["seeds"],
         code=CODE["solve_rank"],
     script:
         "../scripts/solve_rank.py"

@@ -29,7 +29,8 @@ rule summarize:
         mem_mb=asked("summarize", "mem_mb"),
         runtime=asked("summarize", "runtime"),
     params:
-        n_seeds=config["seeds"],
+        n_seeds=lambda wildcards: seeds_of(wildcards.rank),
+        seeds=config["seeds"],
         code=CODE["summarize"],
     script:
         "../scripts/summarize.py"

@@ -14,11 +14,9 @@ if config["tracking"]["enabled"]:
 
     rule track_fits:
         input:
-            runs=[path for rank in RANKS for path in run_files(rank)],
-            tables=[
-                path.removesuffix("npz") + "tsv"
-                for rank in RANKS
-                for path in run_files(rank)
+            runs=all_run_files,
+            tables=lambda wildcards: [
+                path.removesuffix("npz") + "tsv" for path in all_run_files(wildcards)
             ],
             # Beside the solution and the report, which leave cores idle, rather than beside the runs.
             decision=RECOMMENDATION,
@@ -36,7 +34,7 @@ if config["tracking"]["enabled"]:
         input:
             fits=f"{RESULTS}/tracking/fits.json",
             report=f"{RESULTS}/report.html",
-            results=result_files(),
+            results=result_files,
         output:
             marker=f"{RESULTS}/tracking/sweep.json",
         log:

@@ -8,5 +8,6 @@ with told(snakemake.log[0]):
         list(snakemake.input.runs),
         int(snakemake.wildcards.rank),
         snakemake.params.n_seeds,
+        snakemake.params.seeds,
         snakemake.output.npz,
     )

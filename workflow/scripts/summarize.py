@@ -8,6 +8,7 @@ with told(snakemake.log[0]):
         snakemake.input.get("cross_validation") or None,
         int(snakemake.wildcards.rank),
         snakemake.params.n_seeds,
+        snakemake.params.seeds,
         snakemake.output.npz,
         snakemake.output.json,
         permutation=snakemake.input.get("permutation") or None,

@@ -24,7 +24,13 @@ log = logging.getLogger("nmfcore")
 
 
 def solve_rank(
-    matrix: str, matrix_json: str, runs: Sequence[str], rank: int, n_seeds: int, npz: str
+    matrix: str,
+    matrix_json: str,
+    runs: Sequence[str],
+    rank: int,
+    n_seeds: int,
+    seeds: int | Json,
+    npz: str,
 ) -> None:
     """Build the stable solution of a rank; where no run converged, say so.
 
@@ -35,13 +41,15 @@ def solve_rank(
     runs : sequence of path
         npz files of the rank.
     rank, n_seeds : int
+    seeds : int or dict
+        What the configuration says of their number.
     npz : path
         `ranks/rank-<k>/solution/solution.npz`; the other files are written beside it.
     """
     V, sha256 = store.read_matrix(matrix)
     gathered, provenance = store.read_runs(runs, n_seeds)
     store.refuse_mixture({matrix: {"input_sha256": sha256}, runs[0]: provenance}, ("input_sha256",))
-    settings = {"runs": provenance["settings"], "seeds": n_seeds}
+    settings = {"runs": provenance["settings"], "seeds": seeds}
     origin = origin_of(sha256, settings, "solve_rank")
     paths = SolutionPaths.beside(npz)
     if not gathered.good.any():

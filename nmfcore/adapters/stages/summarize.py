@@ -11,6 +11,7 @@ import numpy as np
 from nmfcore.adapters import store
 from nmfcore.adapters.matrix import LabelledMatrix
 from nmfcore.adapters.stages.origin import origin_of
+from nmfcore.adapters.store import Json
 from nmfcore.bi_cross_validation import BiCrossValidation
 from nmfcore.consensus import ConsensusSummary
 from nmfcore.criteria import RankSummary, summarize_rank
@@ -28,6 +29,7 @@ def summarize(
     cross_validation: str | None,
     rank: int,
     n_seeds: int,
+    seeds: int | Json,
     npz: str,
     json: str,
     *,
@@ -74,7 +76,7 @@ def summarize(
         "validate": provenances[cross_validation]["settings"] if cross_validation else None,
         "permute": provenances[permutation]["settings"] if permutation else None,
         "validate_blocks": provenances[blocks]["settings"] if blocks else None,
-        "seeds": n_seeds,
+        "seeds": seeds,
     }
     origin = origin_of(sha256, settings, "summarize")
     store.write_npz(npz, _consensus_arrays(summary, V), origin)
