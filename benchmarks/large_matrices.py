@@ -185,7 +185,8 @@ def run_stage(case: Case, folder: Path, stage: str, first: int = 0) -> None:
         SCHEMA,
     )
     matrix = str(folder / "matrix.npz")
-    batches = range(0, case.n_seeds, case.seeds_per_job)
+    n = case.n_seeds
+    batches = range(0, n, case.seeds_per_job)
     runs = [str(folder / f"seeds-{number}.npz") for number in batches]
     validation = str(folder / "cross_validation.json")
     if stage == "write":
@@ -200,12 +201,12 @@ def run_stage(case: Case, folder: Path, stage: str, first: int = 0) -> None:
         validate_rank(matrix, case.rank, settings_of.validation_settings(config), validation)
     elif stage == "summarize":
         npz, summary = (str(folder / name) for name in ("consensus.npz", "summary.json"))
-        summarize(matrix, runs, validation, case.rank, case.n_seeds, npz, summary)
+        summarize(matrix, runs, validation, case.rank, n, n, npz, summary)
     elif stage == "solve_rank":
         info = folder / "matrix.json"
         store.write_json(info, {"dropped_features": [], "dropped_samples": []})
         solution = str(folder / "solution.npz")
-        solve_rank(matrix, str(info), runs, case.rank, case.n_seeds, solution)
+        solve_rank(matrix, str(info), runs, case.rank, n, n, solution)
 
 
 def child(case: Case, folder: Path, stage: str, first: int = 0) -> subprocess.Popen[str]:

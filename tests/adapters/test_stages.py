@@ -82,7 +82,7 @@ class Sweep:
         consensus, summary = (
             self.path(f"ranks/rank-{rank}/{name}") for name in ("consensus.npz", "summary.json")
         )
-        summarize(self.matrix, self.runs(rank), validation, rank, 4, consensus, summary)
+        summarize(self.matrix, self.runs(rank), validation, rank, 4, 4, consensus, summary)
 
     def decide(self) -> None:
         ranks = self.config["ranks"]
@@ -95,7 +95,7 @@ class Sweep:
         )
         solutions = {rank: self.path(f"ranks/rank-{rank}/solution/solution.npz") for rank in ranks}
         for rank, npz in solutions.items():
-            solve_rank(self.matrix, self.matrix_json, self.runs(rank), rank, 4, npz)
+            solve_rank(self.matrix, self.matrix_json, self.runs(rank), rank, 4, 4, npz)
         validation = None
         if self.config["validate"]["cross_validation"]:
             validation = settings_of.validation_settings(self.config)
@@ -175,7 +175,7 @@ def test_a_mixture_is_refused(tmp_path: Path) -> None:
     factorize_batch(sweep.matrix, 2, 2, 3, changed, npz, npz.replace(".npz", ".tsv"))
     with pytest.raises(ResultError, match="different settings") as error:
         summarize(
-            sweep.matrix, sweep.runs(2), None, 2, 4, sweep.path("c.npz"), sweep.path("s.json")
+            sweep.matrix, sweep.runs(2), None, 2, 4, 4, sweep.path("c.npz"), sweep.path("s.json")
         )
     assert npz in str(error.value)
     assert not (tmp_path / "s.json").exists()
@@ -189,7 +189,7 @@ def test_runs_of_another_matrix_are_refused(tmp_path: Path) -> None:
     second.prepare()
     with pytest.raises(ResultError, match="different input"):
         summarize(
-            second.matrix, first.runs(2), None, 2, 4, second.path("c.npz"), second.path("s.json")
+            second.matrix, first.runs(2), None, 2, 4, 4, second.path("c.npz"), second.path("s.json")
         )
 
 
