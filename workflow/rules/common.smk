@@ -161,6 +161,11 @@ def seeds_of(rank):
 AT_ONCE = workflow.resource_settings.nodes or workflow.resource_settings.cores or 1
 # Numbers of seeds that a rank may end with.
 STAGES = settings.seed_rule(config).stages()
+if len(STAGES) > 1 and workflow.storage_settings.default_storage_provider:
+    # What a decision says must be known here, before its file is fetched.
+    raise WorkflowError(
+        "seeds: with results on object storage, name a number, such as 50."
+    )
 SEEDS_PER_JOB = batch_size(
     config["factorize"]["seeds_per_job"], len(RANKS), STAGES[-1], AT_ONCE
 )
