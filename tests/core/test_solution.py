@@ -7,9 +7,13 @@ from scipy.optimize import linear_sum_assignment, nnls
 
 from nmfcore import Status, factorize
 from nmfcore.errors import InputError
+from nmfcore.limits import N_SPLITS
+from nmfcore.local_density import local_density
 from nmfcore.runs import concatenate_runs
-from nmfcore.solution import SUPPORT_COSINE, Solution, _unit, stable_solution
+from nmfcore.solution import SUPPORT_COSINE, Solution, _unit, coefficients, stable_solution
 from nmfcore.solvers.penalties import Penalties
+from nmfcore.split_halves import count_replications
+from nmfcore.stability import cluster_components
 
 
 def planted(rank=4, m=50, n=40, noise=0.0, seed=0):
@@ -129,8 +133,11 @@ class TestPenalties:
         found = stable_solution(V, runs, penalties=self.PENALTIES, n_splits=0)
         monkeypatch.setattr("nmfcore.block_matrix.LARGE", 1)
         monkeypatch.setattr("nmfcore.solution.BLOCK_CELLS", 300)
-        new = found.transform(V).H
-        np.testing.assert_allclose(new, found.H, rtol=1e-5, atol=1e-7 * found.H.max())
+        new = found.transform(V)
+        np.testing.assert_allclose(new.H, found.H, rtol=1e-5, atol=1e-7 * found.H.max())
+        assert new.status == Status.CONVERGED
+        hasty = coefficients(V, found.W, max_iter=1)
+        assert hasty.status == Status.MAX_ITER
 
 
 class TestTruth:
@@ -309,6 +316,7 @@ class TestOutliers:
         assert solution.stability is None
         np.testing.assert_array_equal(solution.support, 1)
         assert solution.loss <= RUNS.loss[3] * (1 + 1e-6)
+        assert solution.density is None
 
 
 class TestMask:
@@ -323,6 +331,8 @@ class TestMask:
         np.testing.assert_array_equal(a.H, b.H)
         residual = np.where(observed, V - a.W @ a.H, 0)
         assert a.loss == pytest.approx(0.5 * np.square(residual).sum(), rel=1e-9)
+        seen = np.square(V[observed]).sum()
+        assert a.relative_error == pytest.approx(np.sqrt(2 * a.loss / seen), rel=1e-9)
         assert matched(W_TRUE, a.W).min() > 0.99
 
 
@@ -332,6 +342,7 @@ def test_samples_of_zeros_belong_to_no_component():
     solution = stable_solution(matrix, factorize(matrix, 4, range(6)))
     np.testing.assert_array_equal(solution.labels[[3, 8]], -1)
     assert (np.delete(solution.labels, [3, 8]) >= 0).all()
+    assert (solution.assignment[[3, 8]] == "unassigned").all()
 
 
 def test_an_all_zero_matrix_has_an_all_zero_solution():
@@ -388,6 +399,28 @@ class TestEvidence:
         assert solution.support[own] == 1
         assert solution.replication[own] == 0
         assert np.delete(solution.replication, own).min() > 0.7
+
+    @pytest.mark.parametrize("loss", ["frobenius", "kullback-leibler"])
+    def test_replication_is_counted_on_the_problem_that_the_runs_solved(self, loss):
+        observed = np.random.default_rng(3).random(V.shape) > 0.2
+        penalties = Penalties(l1_H=0.5)
+        options = {"observed": observed, "penalties": penalties}
+        runs = factorize(V, 4, range(4), loss=loss, **options)
+        found = stable_solution(V, runs, **options)
+        counts = count_replications(V, found.W, loss=loss, **options)
+        np.testing.assert_array_equal(found.replication, counts / N_SPLITS)
+        assert found.relative_error == pytest.approx(runs.relative_error.min(), rel=0.01)
+        others = [
+            count_replications(V, found.W, **{"loss": loss, **options, name: other})
+            for name, other in (("observed", None), ("penalties", Penalties(l1_H=30.0)))
+        ]
+        assert any((counts != other).any() for other in others)
+
+    def test_the_density_is_that_of_the_clustered_components(self):
+        clusters = cluster_components(RUNS.W[RUNS.good])
+        expected = local_density(clusters.cosine, RUNS.good.sum())
+        np.testing.assert_allclose(SOLUTION.density.distance, expected.distance)
+        assert SOLUTION.density.distance.shape == (16, 4)
 
     def test_splits_can_be_left_out(self):
         solution = stable_solution(V, RUNS, n_splits=0)
