@@ -27,7 +27,7 @@ def test_each_rule_has_the_script_of_its_name_and_a_log() -> None:
         text = file.read_text(encoding="utf-8")
         assert text.startswith('"""'), f"{file.name} does not say what it is for"
         for name, body in re.findall(
-            r"^ *rule(?: (\w+))?:\n(.*?)(?=^ *rule[ :]|\Z)", text, re.M | re.S
+            r"^ *(?:rule|checkpoint)(?: (\w+))?:\n(.*?)(?=^ *rule[ :]|\Z)", text, re.M | re.S
         ):
             # Rules made in a loop have names made of what they make, `unpack_…`, and one script, unpack_example.
             one_of_many = re.search(r'name:\s+f"(\w+)_\{(\w+)\}"', body)

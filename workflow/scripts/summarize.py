@@ -9,8 +9,7 @@ with told(snakemake.log[0]):
         int(snakemake.wildcards.rank),
         snakemake.params.n_seeds,
         snakemake.params.seeds,
-        snakemake.output.npz,
-        snakemake.output.json,
+        *snakemake.output,
         permutation=snakemake.input.get("permutation") or None,
         blocks=snakemake.input.get("blocks") or None,
     )
