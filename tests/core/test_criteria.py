@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
@@ -7,11 +8,12 @@ from sklearn.metrics import silhouette_samples
 
 from nmfcore import Status, factorize
 from nmfcore.bi_cross_validation import BiCrossValidation
-from nmfcore.consensus import summarize_consensus
-from nmfcore.criteria import Criteria, summarize_rank
+from nmfcore.consensus import run_labels, summarize_consensus
+from nmfcore.criteria import MAX_FEATURES, Criteria, of_consensus, summarize_rank
 from nmfcore.cross_validation import CrossValidation
-from nmfcore.intervals import fold_interval
+from nmfcore.intervals import consensus_intervals, fold_interval, run_interval, stability_intervals
 from nmfcore.permutation import PermutationNull
+from nmfcore.stability import amari_distances, cluster_components, component_stability
 
 random = np.random.default_rng(0)
 V = random.poisson(20 * random.gamma(0.5, size=(30, 3)) @ random.gamma(0.5, size=(3, 24)))
@@ -96,6 +98,61 @@ class TestSummary:
         means = [widths[labels == j].mean() for j in range(3)]
         assert self.criteria.component_stability == pytest.approx(np.mean(means))
         assert self.criteria.component_stability_min == pytest.approx(min(means))
+
+    def test_amari_instability_is_the_mean_over_pairs_of_runs(self):
+        distances = amari_distances(RUNS.W)
+        pairs = [distances[a, b] for a, b in combinations(range(len(RUNS)), 2)]
+        assert self.criteria.amari_instability == pytest.approx(np.mean(pairs), rel=1e-12)
+
+    def test_intervals_of_agreement_are_over_the_runs_from_best_to_worst(self):
+        runs = factorize(V, 5, range(12), dtype="float64")
+        criteria = summarize_rank(runs).criteria
+        good = runs.take(np.flatnonzero(runs.good))
+        ordered = good.take(np.argsort(good.loss))
+        clusters = cluster_components(ordered.W)
+        found = component_stability(clusters)
+        distances = amari_distances(ordered.W)
+
+        def over_pairs(runs):
+            return np.mean([distances[a, b] for a, b in permutations(runs, 2)])
+
+        amari = over_pairs(range(len(ordered)))
+        names = ("cophenetic_correlation", "dispersion", "pac", "consensus_silhouette")
+        values = {name: getattr(criteria, name) for name in names}
+        labels = run_labels(ordered.W, ordered.H)
+        expected = dict(consensus_intervals(labels, 5, values))
+        expected["component_stability"], expected["component_stability_min"] = stability_intervals(
+            clusters, found.mean, found.minimum
+        )
+        expected["amari_instability"] = run_interval(over_pairs, len(ordered), amari, (0.0, 1.0))
+        assert {*names, "amari_instability"} <= expected.keys()
+        for name, interval in expected.items():
+            bounds = [getattr(criteria, f"{name}_{end}") for end in ("low", "high")]
+            np.testing.assert_allclose(
+                np.array(bounds, float), np.array(interval, float), rtol=1e-9
+            )
+            assert bounds[0] < bounds[1]
+
+    def test_a_consensus_of_drawn_samples_says_of_how_many(self):
+        labels = run_labels(RUNS.W, RUNS.H)
+        consensus = summarize_consensus(labels, 3)
+        assert of_consensus(consensus, labels)["n_sampled"] is None
+        drawn = replace(consensus, sampled=np.arange(7))
+        assert of_consensus(drawn, labels)["n_sampled"] == 7
+
+    def test_no_more_features_than_are_stated_are_looked_at_and_none_is_put_in_order(
+        self, monkeypatch
+    ):
+        asked = []
+
+        def watched(labels, rank, **options):
+            asked.append((labels.shape[1], options))
+            return summarize_consensus(labels, rank, **options)
+
+        monkeypatch.setattr("nmfcore.criteria.summarize_consensus", watched)
+        summarize_rank(RUNS)
+        (_, of_features) = dict(asked)[24], dict(asked)[30]
+        assert of_features == {"max_samples": MAX_FEATURES, "leaves_in_order": False}
 
     def test_sparseness_is_of_the_columns_of_W_and_the_rows_of_H_of_the_best_run(self):
         def hoyer(x):
