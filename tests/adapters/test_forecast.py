@@ -54,6 +54,14 @@ def test_the_jobs_are_those_that_snakemake_would_run(
     assert forecast.forecast((40, 24), 7680.0, complete, TIMES, 2).jobs == planned
 
 
+def test_of_a_range_of_seeds_the_most_are_counted_and_a_decision_after_each_stage() -> None:
+    adaptive = predicted(seeds={"min": 2, "max": 8, "until": 0.05})
+    fixed = predicted(seeds=8)
+    assert adaptive.jobs["factorize"] == 3 * 3
+    assert adaptive.jobs["decide_seeds"] == 3 * 2
+    assert adaptive.disk == fixed.disk
+
+
 def test_time_is_the_work_of_every_rank_and_the_start_of_every_job() -> None:
     seconds = predicted(tracking={"enabled": False}).seconds
     assert seconds["factorize"] == 2 + 3 + 4 + 3 * 2
