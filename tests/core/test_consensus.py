@@ -557,6 +557,7 @@ class TestPac:
         assert C[1, 2] == 0.1
         assert pac(C) == 0.0
         assert pac(C, low=0.09, high=0.91) == 1.0
+        assert pac(C, low=0.0, high=1.0) == 1.0
 
     def test_the_cut_points_may_be_the_ends(self):
         C = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 0.4], [1.0, 0.4, 1.0]])
@@ -783,6 +784,7 @@ def test_features_are_labelled_by_the_component_they_weigh_most_in():
     H = np.array([[[1.0, 0.0], [3.0, 4.0]]])  # of norm 1 and 5
     assert feature_labels(W, H).tolist() == [[1, 1, 1, -1]]
     assert feature_labels(W, H * [[[10.0], [1.0]]]).tolist() == [[0, -1, 0, -1]]
+    assert feature_labels(W, H, relative_tie=1.0).tolist() == [[-1, -1, -1, -1]]
 
 
 def test_more_distinct_samples_than_are_sampled_are_stated(monkeypatch):
@@ -804,3 +806,6 @@ def test_the_order_of_leaves_moves_no_number():
     without = summarize_consensus(labels, 3, leaves_in_order=False)
     for name in ("cophenetic_correlation", "dispersion", "pac", "consensus_silhouette"):
         assert getattr(with_order, name) == getattr(without, name)
+    ordered, plain = (s.tree.order.tolist() for s in (with_order, without))
+    assert sorted(ordered) == sorted(plain)
+    assert ordered != plain
