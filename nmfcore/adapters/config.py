@@ -50,22 +50,20 @@ def load_config(config: Mapping[str, Any], schema_file: str | Path) -> Json:
             "The configuration cannot be used:\n" + "\n".join(f"  {line}" for line in lines)
         )
     complete["prepare"] = completed(complete["prepare"])
-    ranks = complete["ranks"]
+    for key in ("ranks", "seeds"):
+        span = complete[key]
+        if isinstance(span, dict) and span["min"] > span["max"]:
+            raise ConfigError(f"{key}: min {span['min']} is larger than max {span['max']}.")
+    ranks, seeds = complete["ranks"], complete["seeds"]
     if isinstance(ranks, dict):
-        if ranks["min"] > ranks["max"]:
-            raise ConfigError(f"ranks: min {ranks['min']} is larger than max {ranks['max']}.")
         complete["ranks"] = list(range(ranks["min"], ranks["max"] + 1))
     else:
         complete["ranks"] = sorted(ranks)
-    seeds = complete["seeds"]
-    if isinstance(seeds, dict):
-        if seeds["min"] > seeds["max"]:
-            raise ConfigError(f"seeds: min {seeds['min']} is larger than max {seeds['max']}.")
-        if complete["validate"]["permutation"]:
-            raise ConfigError(
-                "validate.permutation: permuted copies get as many seeds as the matrix, which are not known "
-                f"beforehand; set seeds to a number, such as {seeds['min']}, or permutation to null."
-            )
+    if isinstance(seeds, dict) and complete["validate"]["permutation"]:
+        raise ConfigError(
+            "validate.permutation: permuted copies get as many seeds as the matrix, which are not known "
+            f"beforehand; set seeds to a number, such as {seeds['min']}, or permutation to null."
+        )
     chosen = complete["select"]["rank"]
     if chosen is not None and chosen not in complete["ranks"]:
         tried = ", ".join(map(str, complete["ranks"]))

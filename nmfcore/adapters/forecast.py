@@ -127,14 +127,14 @@ def calibrate(V: LabelledMatrix, config: Mapping[str, Any]) -> Calibration:
         Complete, as `load_config` returns it.
     """
     ranks = sorted({config["ranks"][i] for i in (0, len(config["ranks"]) // 2, -1)})
-    n_seeds = min(_SEEDS, seed_rule(config).least)
+    n_seeds = min(_SEEDS, seed_rule(config["seeds"]).least)
     times: dict[str, list[float]] = {"fits": [], "validation": [], "summary": [], "solution": []}
     iterations = []
     settings = fit_settings(config)
     fit(V, ranks[0], range(1), {**settings, "max_iter": 2})  # compiled code is loaded at first use
     for rank in ranks:
         runs, seconds = _timed(partial(fit, V, rank, range(n_seeds), settings))
-        times["fits"].append(seconds * seed_rule(config).most / n_seeds)
+        times["fits"].append(seconds * seed_rule(config["seeds"]).most / n_seeds)
         iterations.append(runs.n_iter.mean())
         times["validation"].append(_validation(V, rank, config))
         times["summary"].append(_timed(partial(_summary, V, rank, runs))[1])
@@ -215,7 +215,7 @@ def forecast(
     times : Calibration
     cores : int
     """
-    ranks, seeds = config["ranks"], seed_rule(config)
+    ranks, seeds = config["ranks"], seed_rule(config["seeds"])
     a_batch = batch_size(config["factorize"]["seeds_per_job"], len(ranks), seeds.most, cores)
     batches = len(plan_stages(seeds.stages(), a_batch)[seeds.most])
     jobs = _jobs(config, batches)
@@ -258,7 +258,7 @@ def _jobs(config: Mapping[str, Any], batches: int) -> dict[str, int]:
         "prepare": 1,
         "annotate": 1,
         "factorize": n_ranks * batches,
-        "decide_seeds": n_ranks * (len(seed_rule(config).stages()) - 1),
+        "decide_seeds": n_ranks * (len(seed_rule(config["seeds"]).stages()) - 1),
         "validate": n_ranks * bool(validate["cross_validation"]),
         "permute": n_ranks * bool(validate["permutation"]),
         "validate_blocks": n_ranks * bool(validate["bi_cross_validation"]),
@@ -301,7 +301,7 @@ def _room(
     a_batch: int,
 ) -> tuple[float, float]:
     """Bytes of memory and of disk."""
-    (m, n), ranks, seeds = shape, config["ranks"], seed_rule(config).most
+    (m, n), ranks, seeds = shape, config["ranks"], seed_rule(config["seeds"]).most
     itemsize = np.dtype(config["factorize"]["dtype"]).itemsize
     size = MatrixSize(m, n, m * n, is_sparse=False)
     few, all_ = (

@@ -216,7 +216,7 @@ def _together(rule: str, config: Mapping[str, Any], wildcards: Mapping[str, str]
     if rule == "factorize":
         return int(wildcards["last"]) - int(wildcards["first"]) + 1
     if rule == "permute":
-        return seed_rule(config).most
+        return seed_rule(config["seeds"]).most
     if rule == "validate_blocks":
         return int(evidence["bi_cross_validation"]["starts"])
     if evidence["cross_validation"] and rule in ("validate", "solve"):

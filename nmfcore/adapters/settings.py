@@ -35,9 +35,8 @@ def validation_settings(config: Mapping[str, Any], kind: str = "cross_validation
     )
 
 
-def seed_rule(config: Mapping[str, Any]) -> SeedRule:
-    """Return how many seeds a rank gets; a plain number is a rule with one stage."""
-    seeds = config["seeds"]
+def seed_rule(seeds: int | Mapping[str, Any]) -> SeedRule:
+    """Return how many seeds a rank gets, by what the configuration says; a number is a rule with one stage."""
     if isinstance(seeds, int):
         return SeedRule(seeds, seeds)
     return SeedRule(seeds["min"], seeds["max"], seeds["until"])

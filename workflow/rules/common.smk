@@ -160,7 +160,7 @@ def seeds_of(rank):
 # Jobs of a cluster or, without one, cores of this machine.
 AT_ONCE = workflow.resource_settings.nodes or workflow.resource_settings.cores or 1
 # Numbers of seeds that a rank may end with.
-STAGES = settings.seed_rule(config).stages()
+STAGES = settings.seed_rule(config["seeds"]).stages()
 if len(STAGES) > 1 and workflow.storage_settings.default_storage_provider:
     # What a decision says must be known here, before its file is fetched.
     raise WorkflowError(
@@ -218,7 +218,7 @@ def caption_file(name):
     return f"{RESULTS}/figures/captions/{name}.rst"
 
 
-def result_files(wildcards=None):
+def result_files(wildcards):
     """Every result file of a finished sweep."""
     files = [
         MATRIX,
@@ -253,7 +253,7 @@ def result_files(wildcards=None):
 
 def all_targets(wildcards):
     """What a finished sweep consists of, file by file, so that a lost one is made anew."""
-    targets = [*result_files(), PROVENANCE]
+    targets = [*result_files(wildcards), PROVENANCE]
     if config["show"]:
         targets.append(SHOWN)
     if config["tracking"]["enabled"]:

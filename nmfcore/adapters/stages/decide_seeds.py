@@ -32,7 +32,7 @@ def decide_seeds_of_rank(
         `ranks/rank-<k>/seeds-<n_seeds>.json`.
     """
     gathered, provenance = store.read_runs(runs, n_seeds)
-    decision = decide_seeds(seed_rule({"seeds": seeds}), gathered)
+    decision = decide_seeds(seed_rule(seeds), gathered)
     log.info(decision.reason)
     settings = {"runs": provenance["settings"], "seeds": dict(seeds)}
     origin = origin_of(provenance["input_sha256"], settings, "decide_seeds")
