@@ -96,7 +96,8 @@ def _expected(config: Mapping[str, Any]) -> Iterator[tuple[str, str, Json]]:
             yield stage, f"ranks/rank-*/{name}.json", settings
     yield "summarize", "ranks/rank-*/summary.json", summary
     yield "summarize", "ranks/rank-*/consensus.npz", summary
-    yield "decide_seeds", "ranks/rank-*/seeds-*.json", gathered
+    if isinstance(config["seeds"], Mapping):
+        yield "decide_seeds", "ranks/rank-*/seeds-*.json", gathered
     yield "solve_rank", "ranks/rank-*/solution/solution.*", gathered
     yield "select", "selection/recommendation.json", whole
     yield "solve", "solution/solution.*", whole

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import jobs, run_sweep
+from conftest import REPOSITORY, jobs, run_sweep
 
 from nmfcore.adapters import store
+from nmfcore.adapters.config import load_config
+from nmfcore.adapters.recovery import outdated_files
 from nmfcore.adapters.verification import verify
 
+SCHEMA = REPOSITORY / "workflow/schemas/config.schema.yaml"
 UNTIL = {"min": 10, "max": 40, "until": 0.02}
 RANKS = {"min": 1, "max": 4}
 
@@ -92,6 +95,19 @@ def test_a_looser_bound_decides_again_and_fits_nothing(
     assert jobs(done)["factorize"] == 0
     assert store.SweepFolder(own / "results/small").n_seeds(4) == 10
     assert not verify(own / "results/small").defects
+
+
+def test_decisions_are_outdated_by_another_rule_and_of_no_matter_where_the_number_is_given(
+    project: Path, config: dict[str, Any]
+) -> None:
+    def outdated(seeds: object) -> list[Path]:
+        wanted = load_config({**config, "seeds": seeds}, SCHEMA)
+        found = outdated_files(project / "results/small", wanted)
+        return [file for file in found if file.name.startswith("seeds-")]
+
+    assert not outdated(UNTIL)
+    assert len(outdated({**UNTIL, "until": 1.0})) >= 4
+    assert not outdated(10)
 
 
 def test_what_was_lost_on_the_way_is_made_again(
