@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nmfcore.factorization import Transformed, factorize, transform
+    from nmfcore.rank_rule import RankRule
     from nmfcore.runs import Runs, Status
     from nmfcore.seed_rule import SeedRule
     from nmfcore.selection import Recommendation
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Penalties": "solvers.penalties",
+    "RankRule": "rank_rule",
     "Recommendation": "selection",
     "Runs": "runs",
     "SeedRule": "seed_rule",
@@ -33,6 +35,7 @@ _HOME = {
 
 __all__ = [
     "Penalties",
+    "RankRule",
     "Recommendation",
     "Runs",
     "SeedRule",

@@ -1,9 +1,9 @@
 """How many seeds a rank gets, where that depends on what its runs say.
 
 A rank begins with a least number of seeds, which is doubled until the intervals of its stability are tight, or a
-largest number is reached. Stages depend on the rule alone and the decision (`nmfcore.adaptive`) on the runs alone, so
-a sweep that was interrupted, or that is run again, adds the same seeds, and its runs are those of a sweep that was
-asked for them at once.
+largest number is reached. Stages depend on the rule alone and the decision (`nmfcore.seed_decisions`) on the runs
+alone, so a sweep that was interrupted, or that is run again, adds the same seeds, and its runs are those of a sweep
+that was asked for them at once.
 """
 
 from __future__ import annotations

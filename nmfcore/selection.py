@@ -175,6 +175,40 @@ def recommend(criteria: Sequence[Criteria], rule: SelectionRule | None = None) -
     )
 
 
+def key_ranks(criteria: Sequence[Criteria], rule: SelectionRule | None = None) -> tuple[int, ...]:
+    """Ranks that a recommendation hangs on, and whose neighbours ought to be known.
+
+    The recommended one, that of the least held-out error, and the smallest that suffices; without held-out errors the
+    recommended one, or the one whose components are most stable.
+
+    Parameters
+    ----------
+    criteria, rule
+        See `recommend`.
+
+    Returns
+    -------
+    tuple of int
+        Ascending, at least one.
+
+    Raises
+    ------
+    InputError
+        Without any criteria.
+    """
+    found = recommend(criteria, rule).rank
+    ordered = sorted(criteria, key=lambda c: c.rank)
+    held_out = HeldOut.of(ordered)
+    if held_out is not None:
+        case = _Case({c.rank: c for c in ordered}, held_out, rule or SelectionRule())
+        keys = {case.best, case.sufficient[0]}
+    elif found is None:
+        keys = {max(ordered, key=lambda c: c.component_stability or 0.0).rank}
+    else:
+        keys = set()
+    return tuple(sorted(keys if found is None else keys | {found}))
+
+
 @dataclass(frozen=True)
 class _Case:
     """All that a decision by held-out errors rests on."""

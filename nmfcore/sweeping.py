@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import ArrayLike
 
-from nmfcore.adaptive import SeedDecision, decide_seeds
 from nmfcore.criteria import Criteria, RankSummary, summarize_rank
 from nmfcore.cross_validation import cross_validate
 from nmfcore.errors import InputError
 from nmfcore.factorization import factorize
 from nmfcore.problem import pose
+from nmfcore.rank_decisions import RankDecision, decide_ranks
+from nmfcore.rank_rule import RankRule
 from nmfcore.reconstruction import svd_errors
 from nmfcore.residuals import best_run_residual_excess
 from nmfcore.runs import Runs, concatenate_runs
+from nmfcore.seed_decisions import SeedDecision, decide_seeds
 from nmfcore.seed_rule import SeedRule
 from nmfcore.selection import Recommendation, SelectionRule, recommend
 from nmfcore.solution import Solution, stable_solution
 from nmfcore.solvers.penalties import Penalties
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Sweep:
         Consensus, labels and fold errors of every rank.
     runs : dict of int to Runs
         Every run.
+    rank_decisions : tuple of RankDecision
+        What was decided about the ranks, stage by stage; empty where they were given.
     seed_decisions : dict of int to tuple of SeedDecision
         What was decided about the seeds of every rank, stage by stage; empty where their number was given.
     """
@@ -49,6 +55,7 @@ class Sweep:
     solutions: Mapping[int, Solution]
     summaries: Mapping[int, RankSummary]
     runs: Mapping[int, Runs]
+    rank_decisions: tuple[RankDecision, ...]
     seed_decisions: Mapping[int, tuple[SeedDecision, ...]]
 
     @property
@@ -60,7 +67,7 @@ class Sweep:
 
 def sweep(
     V: ArrayLike | Any,
-    ranks: Iterable[int] = range(1, 9),
+    ranks: Iterable[int] | RankRule = range(1, 9),
     seeds: int | SeedRule = 20,
     root_seed: int = 0,
     loss: str | float = "frobenius",
@@ -84,8 +91,9 @@ def sweep(
     ----------
     V : (n_features, n_samples) array_like or sparse
         Nonnegative.
-    ranks : iterable of int
-        Rank 1 should be among them: it is what 'no structure' is judged against.
+    ranks : iterable of int, or RankRule
+        Rank 1 should be among them: it is what 'no structure' is judged against. Under a rule, every so many at first,
+        and then those beside what the evidence speaks for.
     seeds : int or SeedRule
         Random starts a rank; under a rule, as many as the rank needs for tight intervals of its stability.
     root_seed : int
@@ -117,9 +125,7 @@ def sweep(
     >>> sweep(V, ranks=range(1, 6), seeds=10).recommendation.rank
     3
     """
-    wanted = sorted(set(ranks))
-    if not wanted or wanted[0] < 1 or any(rank != int(rank) for rank in wanted):
-        raise InputError("Ranks must be whole numbers of at least 1.")
+    grid = ranks if isinstance(ranks, RankRule) else _grid(ranks)
     problem = pose(V, observed, loss)
     values = problem.given
     if not values.max() > 0:
@@ -134,13 +140,14 @@ def sweep(
         "dtype": dtype,
         "threads": threads,
     }
-    bounds = svd_errors(problem.exact, wanted[-1]) if observed is None else None
+    bounds = svd_errors(problem.exact, grid.ranks[-1]) if observed is None else None
     runs: dict[int, Runs] = {}
-    decisions: dict[int, tuple[SeedDecision, ...]] = {}
+    seed_decisions: dict[int, tuple[SeedDecision, ...]] = {}
     summaries: dict[int, RankSummary] = {}
-    for rank in wanted:
+
+    def try_rank(rank: int) -> None:
         solve = partial(factorize, values, rank, root_seed=root_seed, loss=loss, **fit)
-        runs[rank], decisions[rank] = _runs_of(solve, seeds)
+        runs[rank], seed_decisions[rank] = _runs_of(solve, seeds)
         validation = (
             cross_validate(
                 values,
@@ -159,13 +166,42 @@ def sweep(
         bound = None if bounds is None else float(bounds[rank - 1])
         residual = best_run_residual_excess(values, runs[rank], observed)
         summaries[rank] = summarize_rank(runs[rank], validation, bound, residual_excess=residual)
+
+    wanted, rank_decisions = grid.first, list[RankDecision]()
+    while wanted:
+        for rank in wanted:
+            try_rank(rank)
+        if grid.coarse == 1:
+            break
+        rank_decisions.append(decide_ranks(grid, [s.criteria for s in summaries.values()], rule))
+        wanted = rank_decisions[-1].added
+    summaries, runs, seed_decisions = _by_rank(summaries), _by_rank(runs), _by_rank(seed_decisions)
     criteria = tuple(summary.criteria for summary in summaries.values())
     solutions = {
         rank: stable_solution(values, found, observed=observed, penalties=penalties)
         for rank, found in runs.items()
         if found.good.any()
     }
-    return Sweep(criteria, recommend(criteria, rule), solutions, summaries, runs, decisions)
+    return Sweep(
+        criteria,
+        recommend(criteria, rule),
+        solutions,
+        summaries,
+        runs,
+        tuple(rank_decisions),
+        seed_decisions,
+    )
+
+
+def _grid(ranks: Iterable[int]) -> RankRule:
+    given = sorted(set(ranks))
+    if any(rank != int(rank) for rank in given):
+        raise InputError("Ranks must be different whole numbers of at least 1, ascending.")
+    return RankRule(tuple(given))
+
+
+def _by_rank(found: dict[int, _T]) -> dict[int, _T]:
+    return dict(sorted(found.items()))
 
 
 def _runs_of(

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from nmfcore.adapters import store
 
+EVERY_CONSENSUS = "every_consensus"
+"""Name of the caption of all consensus maps, where their ranks are not known beforehand."""
+
 _SHOWS = {
     "report": "The whole answer on one page: decision, evidence, solution, and how it was made.",
     "reconstruction_curve": "Relative error of the fits and of hidden cells over the ranks.",
@@ -16,6 +19,9 @@ _SHOWS = {
     "component_tree": "Which components of a rank go on at the next, split, merge or appear.",
     "component_stability": "How reproducible each component is: over the runs, and over halves of the samples.",
 }
+
+# Filled in by Snakemake, for the map that it shows.
+_ANY_RANK = "{{ snakemake.wildcards.rank }}"
 
 _CATEGORIES = {
     "Ranks": ("rank_survey", "reconstruction_curve"),
@@ -52,7 +58,7 @@ def write_captions(folder: store.SweepFolder, files: list[str]) -> None:
     ----------
     folder : SweepFolder
     files : list of path
-        To write; the name of each, without suffix, is that of its figure, or 'report'.
+        To write; the name of each, without suffix, is what `caption` takes.
     """
     for file in files:
         store.write_bytes(file, caption(folder, Path(file).stem).encode())
@@ -65,14 +71,15 @@ def caption(folder: store.SweepFolder, name: str) -> str:
     ----------
     folder : SweepFolder
     name : str
-        One of `figure_names`, or 'report'.
+        One of `figure_names`, 'report', or `EVERY_CONSENSUS`.
     """
     answer = folder.recommendation
     decision = f"**{answer['headline']}** Confidence: {answer['confidence']}."
-    if name.startswith(store.CONSENSUS_FIGURE):
-        rank = int(name.removeprefix(store.CONSENSUS_FIGURE))
+    every = name == EVERY_CONSENSUS
+    if every or name.startswith(store.CONSENSUS_FIGURE):
+        rank = _ANY_RANK if every else name.removeprefix(store.CONSENSUS_FIGURE)
         shows = f"How often two samples share a cluster over the runs of rank {rank}."
-        if rank == answer["recommended_rank"]:
+        if rank == str(answer["recommended_rank"]):
             shows += " This is the recommended rank."
     else:
         shows = _SHOWS[name]

@@ -59,7 +59,8 @@ CODE = {
     ),
     "annotate": code_digest("adapters/stages/prepare.py", "adapters/readers"),
     "factorize": code_digest("adapters/stages/factorize.py", "factorization.py", "solvers"),
-    "decide_seeds": code_digest("adapters/stages/decide_seeds.py", "adaptive.py"),
+    "decide_seeds": code_digest("adapters/stages/decide_seeds.py", "seed_decisions.py"),
+    "decide_ranks": code_digest("adapters/stages/decide_ranks.py", "rank_decisions.py"),
     "validate": code_digest("adapters/stages/validate.py", "cross_validation.py", "solvers"),
     "permute": code_digest("adapters/stages/validate.py", "permutation.py", "solvers"),
     "validate_blocks": code_digest(

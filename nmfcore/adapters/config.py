@@ -14,6 +14,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from nmfcore.adapters.settings import rank_rule
 from nmfcore.adapters.steps import completed
 from nmfcore.errors import ConfigError
 
@@ -21,7 +22,7 @@ Json = dict[str, Any]
 
 
 def load_config(config: Mapping[str, Any], schema_file: str | Path) -> Json:
-    """Return a complete configuration: every key present, ranks as an ascending list.
+    """Return a complete configuration: every key present, ranks as an ascending list unless tried coarsely at first.
 
     Parameters
     ----------
@@ -54,19 +55,17 @@ def load_config(config: Mapping[str, Any], schema_file: str | Path) -> Json:
         span = complete[key]
         if isinstance(span, dict) and span["min"] > span["max"]:
             raise ConfigError(f"{key}: min {span['min']} is larger than max {span['max']}.")
-    ranks, seeds = complete["ranks"], complete["seeds"]
-    if isinstance(ranks, dict):
-        complete["ranks"] = list(range(ranks["min"], ranks["max"] + 1))
-    else:
-        complete["ranks"] = sorted(ranks)
+    seeds, rule = complete["seeds"], rank_rule(complete["ranks"])
+    if rule.coarse == 1:
+        complete["ranks"] = list(rule.ranks)
     if isinstance(seeds, dict) and complete["validate"]["permutation"]:
         raise ConfigError(
             "validate.permutation: permuted copies get as many seeds as the matrix, which are not known "
             f"beforehand; set seeds to a number, such as {seeds['min']}, or permutation to null."
         )
     chosen = complete["select"]["rank"]
-    if chosen is not None and chosen not in complete["ranks"]:
-        tried = ", ".join(map(str, complete["ranks"]))
+    if chosen is not None and chosen not in rule.ranks:
+        tried = ", ".join(map(str, rule.ranks))
         raise ConfigError(
             f"select.rank: {chosen} is not among the ranks ({tried}); add it to ranks, or choose one of them."
         )

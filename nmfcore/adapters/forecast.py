@@ -26,7 +26,7 @@ from nmfcore.adapters.config import load_config
 from nmfcore.adapters.matrix import LabelledMatrix
 from nmfcore.adapters.progress import duration
 from nmfcore.adapters.resources import MatrixSize, batch_bytes
-from nmfcore.adapters.settings import fit_settings, seed_rule, validation_settings
+from nmfcore.adapters.settings import fit_settings, rank_rule, seed_rule, validation_settings
 from nmfcore.adapters.stages.factorize import fit
 from nmfcore.adapters.stages.validate import cross_validated
 from nmfcore.batches import batch_size, plan_stages
@@ -126,7 +126,8 @@ def calibrate(V: LabelledMatrix, config: Mapping[str, Any]) -> Calibration:
     config : mapping
         Complete, as `load_config` returns it.
     """
-    ranks = sorted({config["ranks"][i] for i in (0, len(config["ranks"]) // 2, -1)})
+    expected = _ranks(config)
+    ranks = sorted({expected[i] for i in (0, len(expected) // 2, -1)})
     n_seeds = min(_SEEDS, seed_rule(config["seeds"]).least)
     times: dict[str, list[float]] = {"fits": [], "validation": [], "summary": [], "solution": []}
     iterations = []
@@ -215,7 +216,7 @@ def forecast(
     times : Calibration
     cores : int
     """
-    ranks, seeds = config["ranks"], seed_rule(config["seeds"])
+    ranks, seeds = _ranks(config), seed_rule(config["seeds"])
     a_batch = batch_size(config["factorize"]["seeds_per_job"], len(ranks), seeds.most, cores)
     batches = len(plan_stages(seeds.stages(), a_batch)[seeds.most])
     jobs = _jobs(config, batches)
@@ -230,8 +231,10 @@ def forecast(
         "validate_blocks": sum(times.at("validation", ranks)),
         "summarize": sum(times.at("summary", ranks)),
         "solve_rank": sum(times.at("solution", ranks)),
+        "decide_ranks": 0.0,
         "select": 0.0,
         "solve": times.held_out,
+        "draw_consensus": 0.0,
         "report": _FIGURE_S * n_figures,
         "show": _FIGURE_S,
         "record": 0.0,
@@ -247,13 +250,21 @@ def forecast(
     )
 
 
+def _ranks(config: Mapping[str, Any]) -> list[int]:
+    """Ranks of the sweep; where they are tried coarsely at first, as if the evidence spoke for one in the middle."""
+    rule = rank_rule(config["ranks"], config["select"]["rank"])
+    first = rule.first
+    return sorted({*first, *rule.around(first, [first[len(first) // 2]])})
+
+
 def _permutations(config: Mapping[str, Any]) -> int:
     return int((config["validate"]["permutation"] or {}).get("permutations", 0))
 
 
 def _jobs(config: Mapping[str, Any], batches: int) -> dict[str, int]:
     """Jobs by rule, in the order in which they run."""
-    validate, n_ranks = config["validate"], len(config["ranks"])
+    validate, n_ranks = config["validate"], len(_ranks(config))
+    is_coarse = rank_rule(config["ranks"]).coarse > 1
     counts = {
         "prepare": 1,
         "annotate": 1,
@@ -264,8 +275,10 @@ def _jobs(config: Mapping[str, Any], batches: int) -> dict[str, int]:
         "validate_blocks": n_ranks * bool(validate["bi_cross_validation"]),
         "summarize": n_ranks,
         "solve_rank": n_ranks,
+        "decide_ranks": 2 * is_coarse,
         "select": 1,
         "solve": 1,
+        "draw_consensus": n_ranks * is_coarse,
         "report": 1,
         "show": int(bool(config["show"])),
         "record": 1,
@@ -275,7 +288,16 @@ def _jobs(config: Mapping[str, Any], batches: int) -> dict[str, int]:
     return {rule: count for rule, count in counts.items() if count}
 
 
-_ONE_AFTER_ANOTHER = ("prepare", "annotate", "select", "solve", "report", "record", "track_sweep")
+_ONE_AFTER_ANOTHER = (
+    "prepare",
+    "annotate",
+    "decide_ranks",
+    "select",
+    "solve",
+    "report",
+    "record",
+    "track_sweep",
+)
 
 
 def _wall(
@@ -301,7 +323,7 @@ def _room(
     a_batch: int,
 ) -> tuple[float, float]:
     """Bytes of memory and of disk."""
-    (m, n), ranks, seeds = shape, config["ranks"], seed_rule(config["seeds"]).most
+    (m, n), ranks, seeds = shape, _ranks(config), seed_rule(config["seeds"]).most
     itemsize = np.dtype(config["factorize"]["dtype"]).itemsize
     size = MatrixSize(m, n, m * n, is_sparse=False)
     few, all_ = (

@@ -98,6 +98,8 @@ def _expected(config: Mapping[str, Any]) -> Iterator[tuple[str, str, Json]]:
     yield "summarize", "ranks/rank-*/consensus.npz", summary
     if isinstance(config["seeds"], Mapping):
         yield "decide_seeds", "ranks/rank-*/seeds-*.json", gathered
+    if isinstance(config["ranks"], Mapping):
+        yield "decide_ranks", "selection/ranks-*.json", whole
     yield "solve_rank", "ranks/rank-*/solution/solution.*", gathered
     yield "select", "selection/recommendation.json", whole
     yield "solve", "solution/solution.*", whole

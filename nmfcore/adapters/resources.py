@@ -17,7 +17,7 @@ import numpy as np
 
 from nmfcore import block_matrix
 from nmfcore.adapters import store
-from nmfcore.adapters.settings import seed_rule
+from nmfcore.adapters.settings import rank_rule, seed_rule
 from nmfcore.blocks import BLOCK_ENTRIES
 from nmfcore.groups import GROUP_SEEDS
 from nmfcore.limits import MAX_CELLS, MAX_ROUNDS, MAX_SAMPLES, N_SPLITS
@@ -198,7 +198,7 @@ def request(
     if rule == "prepare":
         n_bytes, seconds = _READING_COPIES * input_bytes, input_bytes / _READ_S
     else:
-        rank = int(wildcards.get("rank", max(config["ranks"])))
+        rank = int(wildcards.get("rank", rank_rule(config["ranks"]).ranks[-1]))
         n_seeds = _together(rule, config, wildcards)
         size = _validated(size) if rule in ("validate", "solve") else size
         n_bytes = _bytes(rule, size, config, rank, n_seeds, input_bytes)

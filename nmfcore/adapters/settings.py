@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nmfcore.rank_rule import RankRule
 from nmfcore.seed_rule import SeedRule
 
 Json = dict[str, Any]
@@ -40,6 +41,14 @@ def seed_rule(seeds: int | Mapping[str, Any]) -> SeedRule:
     if isinstance(seeds, int):
         return SeedRule(seeds, seeds)
     return SeedRule(seeds["min"], seeds["max"], seeds["until"])
+
+
+def rank_rule(ranks: Sequence[int] | Mapping[str, int], chosen: int | None = None) -> RankRule:
+    """Return which ranks are tried, by what the configuration says of them and of the one that the user chose."""
+    if isinstance(ranks, Mapping):
+        every = tuple(range(ranks["min"], ranks["max"] + 1))
+        return RankRule(every, ranks["coarse"], chosen)
+    return RankRule(tuple(sorted(ranks)), always=chosen)
 
 
 def permutation_settings(config: Mapping[str, Any]) -> Json:

@@ -557,7 +557,7 @@ class SweepFolder:
     @property
     def ranks(self) -> list[int]:
         """Ranks of the sweep, ascending."""
-        return list(self.settings["ranks"])
+        return list(self.recommendation["ranks"])
 
     @cached_property
     def matrix_info(self) -> Json:

@@ -131,13 +131,22 @@ class TestPenalties:
 
     def test_a_large_matrix_in_parts_has_the_same_coefficients(self, runs, monkeypatch):
         found = stable_solution(V, runs, penalties=self.PENALTIES, n_splits=0)
+        whole = found.transform(V)
         monkeypatch.setattr("nmfcore.block_matrix.LARGE", 1)
         monkeypatch.setattr("nmfcore.solution.BLOCK_CELLS", 300)
         new = found.transform(V)
+        assert new.loss == pytest.approx(whole.loss, rel=1e-6)
+        np.testing.assert_allclose(new.relative_error, whole.relative_error, rtol=1e-6)
+        assert 1 < new.n_iter <= 2 * whole.n_iter
         np.testing.assert_allclose(new.H, found.H, rtol=1e-5, atol=1e-7 * found.H.max())
         assert new.status == Status.CONVERGED
         hasty = coefficients(V, found.W, max_iter=1)
-        assert hasty.status == Status.MAX_ITER
+        assert (hasty.status, hasty.n_iter) == (Status.MAX_ITER, 1)
+
+    def test_coefficients_are_iterated_as_far_as_asked(self):
+        rough, fine = (coefficients(V, SOLUTION.W, tol=tol) for tol in (0.1, 1e-12))
+        assert rough.n_iter < fine.n_iter
+        assert rough.loss >= fine.loss
 
 
 class TestTruth:
@@ -317,6 +326,9 @@ class TestOutliers:
         np.testing.assert_array_equal(solution.support, 1)
         assert solution.loss <= RUNS.loss[3] * (1 + 1e-6)
         assert solution.density is None
+
+    def test_two_runs_already_have_densities(self):
+        assert stable_solution(V, RUNS.take(np.array([3, 5])), n_splits=0).density is not None
 
 
 class TestMask:

@@ -1,5 +1,6 @@
 """The validated configuration and the few helpers that the rules share."""
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -45,7 +46,6 @@ ANNOTATIONS = f"{RESULTS}/prepared/annotations.json"
 RECOMMENDATION = f"{RESULTS}/selection/recommendation.json"
 PROVENANCE = f"{RESULTS}/provenance.json"
 SHOWN = f"{RESULTS}/show"
-RANKS = config["ranks"]
 SOLUTION = ("W.tsv", "H.tsv", "solution.npz", "solution.json")
 
 
@@ -54,6 +54,7 @@ wildcard_constraints:
     first=r"\d+",
     last=r"\d+",
     n_seeds=r"\d+",
+    stage=r"\d+",
 
 
 def refuse_missing_inputs():
@@ -157,17 +158,47 @@ def seeds_of(rank):
     return store.read_json(decisions[-1])["wanted"] if decisions else STAGES[-1]
 
 
+def rank_decisions(stage=None):
+    """Files of the decisions on the ranks, and what they say, up to a stage; none where the ranks are given."""
+    if RANK_RULE.coarse == 1:
+        return
+    for earlier in itertools.count(1):
+        if earlier == stage:
+            return
+        path = checkpoints.decide_ranks.get(stage=earlier).output.json
+        decision = store.read_json(path)
+        yield path, decision
+        if not decision["added"]:
+            return
+
+
+def ranks_tried(stage=None):
+    """Ranks of the sweep, once they are decided; or those that a decision rests on."""
+    ranks = RANK_RULE.first
+    for _, decision in rank_decisions(stage):
+        ranks = decision["wanted"]
+    return ranks
+
+
+def of_ranks(pattern, stage=None):
+    """A file of every rank."""
+    return [pattern.format(rank=rank) for rank in ranks_tried(stage)]
+
+
 # Jobs of a cluster or, without one, cores of this machine.
 AT_ONCE = workflow.resource_settings.nodes or workflow.resource_settings.cores or 1
-# Numbers of seeds that a rank may end with.
+# Numbers of seeds that a rank may end with, and the ranks that may be tried.
 STAGES = settings.seed_rule(config["seeds"]).stages()
-if len(STAGES) > 1 and workflow.storage_settings.default_storage_provider:
-    # What a decision says must be known here, before its file is fetched.
-    raise WorkflowError(
-        "seeds: with results on object storage, name a number, such as 50."
-    )
+RANK_RULE = settings.rank_rule(config["ranks"], config["select"]["rank"])
+for key, decided, remedy in (
+    ("seeds", len(STAGES) > 1, "name a number, such as 50"),
+    ("ranks", RANK_RULE.coarse > 1, "leave out coarse"),
+):
+    if decided and workflow.storage_settings.default_storage_provider:
+        # What a decision says must be known here, before its file is fetched.
+        raise WorkflowError(f"{key}: with results on object storage, {remedy}.")
 SEEDS_PER_JOB = batch_size(
-    config["factorize"]["seeds_per_job"], len(RANKS), STAGES[-1], AT_ONCE
+    config["factorize"]["seeds_per_job"], len(RANK_RULE.first), STAGES[-1], AT_ONCE
 )
 if (
     config["factorize"]["seeds_per_job"] == "auto"
@@ -179,11 +210,11 @@ if (
         "factorize.seeds_per_job: with results on object storage and jobs on other machines, name a number, such as 50."
     )
 # Planned once: files that appear while the sweep runs must not change the plan.
-BATCHES = {rank: planned_batches(rank) for rank in RANKS}
+BATCHES = {rank: planned_batches(rank) for rank in RANK_RULE.ranks}
 # A job on a cluster has the cores that it was given, not those that its node shows.
 FIT_THREADS = (
     job_threads(
-        sum(len(planned[STAGES[0]]) for planned in BATCHES.values()),
+        sum(len(BATCHES[rank][STAGES[0]]) for rank in RANK_RULE.first),
         SEEDS_PER_JOB,
         AT_ONCE,
     )
@@ -210,7 +241,12 @@ def asked(rule, resource):
 
 def all_run_files(wildcards):
     """npz files of the runs of all ranks."""
-    return [path for rank in RANKS for path in run_files(rank)]
+    return [path for rank in ranks_tried() for path in run_files(rank)]
+
+
+def all_solution_files(wildcards):
+    """Files of the solutions of all ranks."""
+    return [path for rank in ranks_tried() for path in solution_files(rank)]
 
 
 def caption_file(name):
@@ -220,6 +256,7 @@ def caption_file(name):
 
 def result_files(wildcards):
     """Every result file of a finished sweep."""
+    ranks = ranks_tried()
     files = [
         MATRIX,
         f"{RESULTS}/prepared/matrix.json",
@@ -229,10 +266,11 @@ def result_files(wildcards):
         *(f"{RESULTS}/solution/{name}" for name in SOLUTION),
         *(
             f"{RESULTS}/figures/{name}.{kind}"
-            for name in figure_names(RANKS)
+            for name in figure_names(ranks)
             for kind in ("svg", "png")
         ),
-        *(caption_file(name) for name in ("report", *figure_names(RANKS))),
+        *(caption_file(name) for name in CAPTIONS),
+        *(path for path, _ in rank_decisions()),
         f"{RESULTS}/report.html",
     ]
     parts = ["consensus.npz", "summary.json"]
@@ -242,7 +280,7 @@ def result_files(wildcards):
         parts.append("permutation.json")
     if config["validate"]["bi_cross_validation"]:
         parts.append("bi_cross_validation.json")
-    for rank in RANKS:
+    for rank in ranks:
         for npz in run_files(rank):
             files += [npz, npz.removesuffix("npz") + "tsv"]
         files += decided_seeds(rank)

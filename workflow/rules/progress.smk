@@ -6,8 +6,8 @@ from nmfcore.adapters.progress import ProgressHandler
 
 logger.addHandler(
     ProgressHandler(
-        n_ranks=len(RANKS),
-        n_fits=len(RANKS) * STAGES[-1],
+        n_ranks=len(RANK_RULE.ranks),
+        n_fits=len(RANK_RULE.ranks) * STAGES[-1],
         n_batches=sum(len(planned[STAGES[-1]]) for planned in BATCHES.values()),
         n_present=sum(
             last - first + 1

@@ -1,6 +1,22 @@
 """Figures, the self-contained report, and the captions that `snakemake --report` shows beside them."""
 
 from nmfcore.adapters import captions
+from nmfcore.adapters.captions import EVERY_CONSENSUS
+from nmfcore.adapters.store import CONSENSUS_FIGURE
+
+# One job draws the figures whose ranks are known beforehand.
+DRAWN = figure_names(RANK_RULE.ranks if RANK_RULE.coarse == 1 else ())
+CAPTIONS = ["report", *DRAWN, *([EVERY_CONSENSUS] if RANK_RULE.coarse > 1 else [])]
+
+
+def shown(figure, caption):
+    """The SVG of a figure, marked for `snakemake --report`."""
+    return report(
+        f"{RESULTS}/figures/{figure}.svg",
+        caption=f"{Path.cwd()}/{caption_file(caption)}",
+        category=captions.category(figure),
+        labels=captions.labels(figure),
+    )
 
 
 rule report:
@@ -10,10 +26,20 @@ rule report:
         solution=f"{RESULTS}/solution/solution.json",
         matrix_json=f"{RESULTS}/prepared/matrix.json",
         annotations=ANNOTATIONS,
-        consensus=expand(f"{RESULTS}/ranks/rank-{{rank}}/consensus.npz", rank=RANKS),
-        summaries=expand(f"{RESULTS}/ranks/rank-{{rank}}/summary.json", rank=RANKS),
-        solutions=[path for rank in RANKS for path in solution_files(rank)],
+        consensus=lambda wildcards: of_ranks(
+            f"{RESULTS}/ranks/rank-{{rank}}/consensus.npz"
+        ),
+        summaries=lambda wildcards: of_ranks(
+            f"{RESULTS}/ranks/rank-{{rank}}/summary.json"
+        ),
+        solutions=all_solution_files,
         runs=all_run_files,
+        drawn=lambda wildcards: [
+            f"{RESULTS}/figures/{figure}.{kind}"
+            for figure in figure_names(ranks_tried())
+            if figure not in DRAWN
+            for kind in ("svg", "png")
+        ],
     output:
         html=report(
             f"{RESULTS}/report.html",
@@ -21,17 +47,9 @@ rule report:
             category="Answer",
             labels={"page": "report"},
         ),
-        figures=[
-            report(
-                f"{RESULTS}/figures/{figure}.svg",
-                caption=f"{Path.cwd()}/{caption_file(figure)}",
-                category=captions.category(figure),
-                labels=captions.labels(figure),
-            )
-            for figure in figure_names(RANKS)
-        ],
-        png=[f"{RESULTS}/figures/{figure}.png" for figure in figure_names(RANKS)],
-        captions=[caption_file(name) for name in ("report", *figure_names(RANKS))],
+        figures=[shown(figure, caption=figure) for figure in DRAWN],
+        png=[f"{RESULTS}/figures/{figure}.png" for figure in DRAWN],
+        captions=[caption_file(name) for name in CAPTIONS],
     log:
         f"{RESULTS}/logs/report.log",
     resources:
@@ -39,6 +57,31 @@ rule report:
         runtime=asked("report", "runtime"),
     params:
         folder=lambda wildcards, output: str(Path(output.html).parent),
+        figures=DRAWN,
         code=CODE["report"],
     script:
         "../scripts/report.py"
+
+
+if RANK_RULE.coarse > 1:
+
+    rule draw_consensus:
+        input:
+            recommendation=RECOMMENDATION,
+            criteria=f"{RESULTS}/selection/criteria.tsv",
+            annotations=ANNOTATIONS,
+            matrix=MATRIX,
+            consensus=f"{RESULTS}/ranks/rank-{{rank}}/consensus.npz",
+        output:
+            figure=shown(f"{CONSENSUS_FIGURE}{{rank}}", caption=EVERY_CONSENSUS),
+            png=f"{RESULTS}/figures/{CONSENSUS_FIGURE}{{rank}}.png",
+        log:
+            f"{RESULTS}/logs/draw_consensus/rank-{{rank}}.log",
+        resources:
+            mem_mb=asked("report", "mem_mb"),
+            runtime=asked("report", "runtime"),
+        params:
+            folder=RESULTS,
+            code=CODE["report"],
+        script:
+            "../scripts/draw_consensus.py"

@@ -3,7 +3,9 @@
 
 rule select:
     input:
-        summaries=expand(f"{RESULTS}/ranks/rank-{{rank}}/summary.json", rank=RANKS),
+        summaries=lambda wildcards: of_ranks(
+            f"{RESULTS}/ranks/rank-{{rank}}/summary.json"
+        ),
     output:
         tsv=f"{RESULTS}/selection/criteria.tsv",
         json=RECOMMENDATION,

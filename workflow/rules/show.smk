@@ -6,7 +6,7 @@ if config["show"]:
     rule show:
         input:
             solution=[f"{RESULTS}/solution/{name}" for name in SOLUTION],
-            solutions=[path for rank in RANKS for path in solution_files(rank)],
+            solutions=all_solution_files,
             recommendation=RECOMMENDATION,
             matrix=MATRIX,
             annotations=ANNOTATIONS,

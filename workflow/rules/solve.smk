@@ -28,7 +28,7 @@ rule solve:
     input:
         matrix=MATRIX,
         recommendation=RECOMMENDATION,
-        solutions=[path for rank in RANKS for path in solution_files(rank)],
+        solutions=all_solution_files,
     output:
         W=f"{RESULTS}/solution/W.tsv",
         H=f"{RESULTS}/solution/H.tsv",
@@ -42,7 +42,8 @@ rule solve:
     params:
         solutions=lambda wildcards, input: dict(
             zip(
-                RANKS, input.solutions[SOLUTION.index("solution.npz") :: len(SOLUTION)]
+                ranks_tried(),
+                input.solutions[SOLUTION.index("solution.npz") :: len(SOLUTION)],
             )
         ),
         validation=(

@@ -10,7 +10,7 @@ from typing import Any
 from nmfcore.adapters import store
 from nmfcore.adapters.settings import seed_rule
 from nmfcore.adapters.stages.origin import origin_of
-from nmfcore.adaptive import decide_seeds
+from nmfcore.seed_decisions import decide_seeds
 
 log = logging.getLogger("nmfcore")
 

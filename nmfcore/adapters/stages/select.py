@@ -29,17 +29,39 @@ def select(summaries: Sequence[str], settings: Json, tsv: str, json: str) -> Non
     tsv, json : path
         `selection/criteria.tsv` and `recommendation.json`.
     """
+    criteria, sha256 = read_criteria(summaries)
+    document = decision_document(criteria, settings)
+    store.write_table(tsv, *criteria_table(criteria))
+    store.write_json(json, {**document, "provenance": origin_of(sha256, settings, "select")})
+    log.info(document["headline"])
+
+
+def read_criteria(summaries: Sequence[str]) -> tuple[list[Criteria], str]:
+    """Read the criteria of ranks, ascending, and the digest of the matrix that they are about.
+
+    Parameters
+    ----------
+    summaries : sequence of path
+        `ranks/rank-<k>/summary.json`.
+
+    Raises
+    ------
+    ResultError
+        If they are not all of one matrix, settings and code.
+    """
     documents = {path: store.read_json(path) for path in summaries}
     store.refuse_mixture(
         {path: document["provenance"] for path, document in documents.items()},
         ("input_sha256", "settings_sha256", "code"),
     )
     criteria = sorted(map(Criteria.from_document, documents.values()), key=lambda c: c.rank)
-    document = decision_document(criteria, settings)
-    store.write_table(tsv, *criteria_table(criteria))
-    sha256 = next(iter(documents.values()))["provenance"]["input_sha256"]
-    store.write_json(json, {**document, "provenance": origin_of(sha256, settings, "select")})
-    log.info(document["headline"])
+    return criteria, next(iter(documents.values()))["provenance"]["input_sha256"]
+
+
+def selection_rule(settings: Json) -> SelectionRule:
+    """Return the thresholds that the configuration names; `settings` as from `settings.sweep_settings`."""
+    rule = {name: value for name, value in settings["select"].items() if name != "rank"}
+    return SelectionRule(**rule)
 
 
 def decision_document(criteria: Sequence[Criteria], settings: Json) -> Json:
@@ -52,9 +74,9 @@ def decision_document(criteria: Sequence[Criteria], settings: Json) -> Json:
     settings : dict
         What `settings.sweep_settings` returns.
     """
-    rule = {name: value for name, value in settings["select"].items() if name != "rank"}
-    recommendation = recommend(criteria, SelectionRule(**rule))
+    recommendation = recommend(criteria, selection_rule(settings))
     return {
+        "ranks": [c.rank for c in criteria],
         **_choice(recommendation, settings["select"]["rank"]),
         "confidence": str(recommendation.confidence),
         "reasons": list(recommendation.reasons),

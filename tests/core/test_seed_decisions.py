@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmfcore import SeedRule, factorize, sweep
-from nmfcore.adaptive import decide_seeds, stability_width
 from nmfcore.criteria import summarize_rank
 from nmfcore.errors import InputError
+from nmfcore.seed_decisions import decide_seeds, stability_width
 
 random = np.random.default_rng(5)
 V = random.poisson(20 * random.gamma(0.4, size=(50, 3)) @ random.gamma(0.4, size=(3, 30)))
