@@ -76,10 +76,10 @@ class Solution:
         Coefficients; they carry the units of V. Best for this W (`transform` of the same samples).
     H_low, H_high : (rank, n_samples) ndarray of float64
         Percentile interval of the coefficients over all good runs, widened to hold `H`.
-    support : (rank,) ndarray of float64
+    run_support : (rank,) ndarray of float64
         Share of the good runs that contain the component: matched by assignment, at a cosine of `SUPPORT_COSINE`, or
         more where another component is near (`solution_evidence.support_bars`).
-    support_interval : (rank, 2) ndarray of float64
+    run_support_interval : (rank, 2) ndarray of float64
         Wilson score interval.
     replication : (rank,) ndarray of float64 or None
         Share of random splits of the samples in which both halves show the component (`split_halves`). Where starts
@@ -132,8 +132,8 @@ class Solution:
     H: Array
     H_low: Array
     H_high: Array
-    support: Array
-    support_interval: Array
+    run_support: Array
+    run_support_interval: Array
     replication: Array | None
     replication_interval: Array | None
     stability: Array | None
@@ -155,6 +155,24 @@ class Solution:
     clustering_agreement: float | None
     density: LocalDensity | None
     converged: bool
+
+    @property
+    def support(self) -> Array:
+        """What speaks for each component: the smaller of `run_support` and, where it is known, `replication`.
+
+        Runs alone may all agree on a component of noise, and samples alone may show one that few starts find.
+        """
+        if self.replication is None:
+            return self.run_support
+        return np.minimum(self.run_support, self.replication)
+
+    @property
+    def support_interval(self) -> Array:
+        """Interval of the share that `support` is, (rank, 2)."""
+        if self.replication is None or self.replication_interval is None:
+            return self.run_support_interval
+        by_runs = self.run_support <= self.replication
+        return np.where(by_runs[:, None], self.run_support_interval, self.replication_interval)
 
     @property
     def feature_scores(self) -> Array:
@@ -303,8 +321,8 @@ def stable_solution(
         H=_in_units(H, problem),
         H_low=_in_units(np.minimum(low, H), problem),
         H_high=_in_units(np.maximum(high, H), problem),
-        support=n_supporting / len(good),
-        support_interval=wilson_interval(n_supporting, len(good)),
+        run_support=n_supporting / len(good),
+        run_support_interval=wilson_interval(n_supporting, len(good)),
         replication=None if replicated is None else replicated / n_splits,
         replication_interval=None if replicated is None else wilson_interval(replicated, n_splits),
         stability=matched_silhouette(clusters.cosine, matched),

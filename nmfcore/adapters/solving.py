@@ -215,6 +215,8 @@ def _components(solution: Solution, names: Sequence[str], V: LabelledMatrix) -> 
             "name": name,
             "support": float(solution.support[j]),
             "support_interval": store.json_numbers(solution.support_interval[j]),
+            "run_support": float(solution.run_support[j]),
+            "run_support_interval": store.json_numbers(solution.run_support_interval[j]),
             "replication": _entry(solution.replication, j),
             "replication_interval": _interval(solution.replication_interval, j),
             "stability": _entry(solution.stability, j),

@@ -544,7 +544,7 @@ def test_reproducibility_is_drawn_for_every_component_with_its_interval():
 def test_what_is_known_of_no_component_has_no_panel():
     parts = {2: [Reproducibility(0.9, 1.0, None, (0.8, 1.0))] * 2}
     titles = [axes.get_title(loc="left") for axes in figures.component_stability(parts).axes]
-    assert [title.split(":")[0] for title in titles] == ["Stability", "Support"]
+    assert [title.split(":")[0] for title in titles] == ["Stability", "Runs"]
 
 
 def test_the_place_of_a_rank_can_be_found_in_the_file(tmp_path: Path):

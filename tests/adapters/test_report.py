@@ -104,6 +104,7 @@ def build(
     document(
         "selection/recommendation.json",
         {
+            "ranks": list(ranks),
             "recommended_rank": recommended,
             "chosen_rank": recommended,
             "decision": "rank" if recommended else "no_structure",
@@ -231,6 +232,8 @@ def _solution(
                     "name": name,
                     "support": 1.0 if j < 2 else 0.5,
                     "support_interval": [0.6, 1.0],
+                    "run_support": 1.0 if j < 2 else 0.5,
+                    "run_support_interval": [0.6, 1.0],
                     "replication": 0.75 if j == 0 else 0.25,
                     "replication_interval": [0.1, 0.9],
                     "stability": 0.9 if rank > 1 else None,

@@ -274,7 +274,7 @@ def test_runs_of_different_origin_are_refused(tmp_path: Path, key: str) -> None:
 
 def sweep(root: Path, seeds: int, **batches: dict[str, Any]) -> store.SweepFolder:
     """A folder with batches of rank 2, named as in 'seeds_0_2'."""
-    decision = {"provenance": {**PROVENANCE, "settings": {"ranks": [2], "seeds": seeds}}}
+    decision = {"ranks": [2], "provenance": {**PROVENANCE, "settings": {"seeds": seeds}}}
     store.write_json(root / "selection/recommendation.json", decision)
     for name, changes in batches.items():
         first, last = map(int, name.split("_")[1:])

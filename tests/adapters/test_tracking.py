@@ -417,6 +417,7 @@ def make_sweep(results: Path, name: str = SWEEP, reason: str = "It predicts best
     rows = [(1, 4, 0.5, None, 0.6), (2, 4, 0.3, 0.99, 0.35), (3, 4, 0.2, 0.8, np.nan)]
     store.write_table(root / "selection/criteria.tsv", CRITERIA, rows)
     decision = {
+        "ranks": [1, 2, 3],
         "recommended_rank": 2,
         "decision": "rank",
         "headline": "Rank 2: the samples group alike.",

@@ -91,7 +91,7 @@ def test_pointing_at_a_rank_tells_its_values(open_report: Open, finished_sweep: 
         "[aria-label^='Eight small charts'] .zone[data-rank='4'] path",
         "[aria-label^='Relative error over'] .zone[data-rank='4'] path",
         "[aria-label^='The components of ranks'] .zone[data-rank='4'] path",
-        "[aria-label^='Stability, support'] .zone[data-rank='4'] path",
+        "[aria-label^='Stability, share'] .zone[data-rank='4'] path",
         "td[data-rank='4']",
         "label[for='pick-4']",
     ],

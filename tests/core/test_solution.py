@@ -157,7 +157,8 @@ class TestTruth:
         solution = stable_solution(matrix, factorize(matrix, 4, range(12)))
         assert matched(W, solution.W).min() > least
         assert matched(H.T, solution.H.T).min() > least - 0.01
-        assert (solution.support > 0.5).all()
+        assert (solution.run_support > 0.5).all()
+        assert np.median(solution.support) > 0.5  # half of the samples are harder to read
 
     def test_samples_are_assigned_to_the_planted_components(self):
         cosine = unit(W_TRUE).T @ SOLUTION.W
@@ -285,25 +286,25 @@ class TestOutliers:
         spoilt = [run for run in range(16) if run != best][:5]
         W[spoilt, :, 3] = np.random.default_rng(4).random((5, 50))
         solution = stable_solution(V, replace(RUNS, W=W, H=H))
-        np.testing.assert_allclose(solution.support, [11 / 16, 1, 1, 1])
+        np.testing.assert_allclose(solution.run_support, [11 / 16, 1, 1, 1])
         assert solution.stability.argmin() == 0
         assert solution.stability[0] < 0.8 < solution.stability[1:].min()
 
     def test_garbage_supports_nothing(self):
         solution = stable_solution(V, self.with_garbage(4))
-        np.testing.assert_allclose(solution.support, SOLUTION.support * 16 / 20, atol=1e-9)
+        np.testing.assert_allclose(solution.run_support, SOLUTION.run_support * 16 / 20, atol=1e-9)
         assert (solution.stability < SOLUTION.stability).all()
 
     def test_support_is_the_share_of_runs_that_hold_the_component(self):
         cosine = np.stack([unit(W.astype(float)).T @ SOLUTION.W for W in RUNS.W])
         expected = (cosine.max(axis=1) >= SUPPORT_COSINE).mean(axis=0)
-        np.testing.assert_allclose(SOLUTION.support, expected, atol=1 / 16)
-        assert (SOLUTION.support <= 1).all()
+        np.testing.assert_allclose(SOLUTION.run_support, expected, atol=1 / 16)
+        assert (SOLUTION.run_support <= 1).all()
 
     def test_components_of_noise_have_no_full_support(self):
         noise = np.random.default_rng(3).gamma(1, size=(40, 30))
         solution = stable_solution(noise, factorize(noise, 12, range(12)))
-        assert solution.support.min() < 0.8
+        assert solution.run_support.min() < 0.8
         assert solution.stability.min() < 0.5
 
     def test_runs_that_did_not_converge_take_no_part(self):
@@ -369,6 +370,7 @@ class TestEvidence:
         assert (SOLUTION.H_low <= SOLUTION.H).all()
         assert (SOLUTION.H_high >= SOLUTION.H).all()
         for share, interval in (
+            (SOLUTION.run_support, SOLUTION.run_support_interval),
             (SOLUTION.support, SOLUTION.support_interval),
             (SOLUTION.replication, SOLUTION.replication_interval),
             (SOLUTION.matched_cosine, SOLUTION.matched_cosine_interval),
@@ -397,8 +399,27 @@ class TestEvidence:
     def test_starts_agree_on_noise_but_samples_do_not(self):
         noise = np.random.default_rng(3).exponential(size=(80, 80))
         solution = stable_solution(noise, factorize(noise, 3, range(10)))
-        assert solution.support.max() == 1
+        assert solution.run_support.max() == 1
         assert solution.replication.max() <= 0.25
+        np.testing.assert_array_equal(solution.support, solution.replication)
+        np.testing.assert_array_equal(solution.support_interval, solution.replication_interval)
+
+    def test_support_is_the_weaker_of_runs_and_samples(self):
+        runs, samples = np.array([0.2, 0.9, 0.5, 1.0]), np.array([0.6, 0.3, 0.5, 1.0])
+        intervals = np.arange(8.0).reshape(4, 2), -np.arange(8.0).reshape(4, 2)
+        known = replace(
+            SOLUTION,
+            run_support=runs,
+            replication=samples,
+            run_support_interval=intervals[0],
+            replication_interval=intervals[1],
+        )
+        np.testing.assert_array_equal(known.support, [0.2, 0.3, 0.5, 1.0])
+        np.testing.assert_array_equal(known.support_interval[[0, 2]], intervals[0][[0, 2]])
+        np.testing.assert_array_equal(known.support_interval[1], intervals[1][1])
+        alone = replace(known, replication=None, replication_interval=None)
+        np.testing.assert_array_equal(alone.support, runs)
+        np.testing.assert_array_equal(alone.support_interval, intervals[0])
 
     def test_a_component_of_one_sample_is_found_by_every_start_but_not_by_other_samples(self):
         random = np.random.default_rng(6)
@@ -408,8 +429,8 @@ class TestEvidence:
         matrix[:, 7] += random.poisson(400 * random.gamma(0.3, size=60))
         solution = stable_solution(matrix, factorize(matrix, 3, range(10)))
         own = int(solution.H[:, 7].argmax())
-        assert solution.support[own] == 1
-        assert solution.replication[own] == 0
+        assert solution.run_support[own] == 1
+        assert solution.replication[own] == solution.support[own] == 0
         assert np.delete(solution.replication, own).min() > 0.7
 
     @pytest.mark.parametrize("loss", ["frobenius", "kullback-leibler"])

@@ -155,7 +155,13 @@ def _component_stability(folder: store.SweepFolder) -> Figure:
     solved = folder.solutions
     if not solved:
         return note("No run converged, so there are no components to judge.")
-    names = ("stability", "support", "replication", "support_interval", "replication_interval")
+    names = (
+        "stability",
+        "run_support",
+        "replication",
+        "run_support_interval",
+        "replication_interval",
+    )
     return component_stability(
         {
             rank: [

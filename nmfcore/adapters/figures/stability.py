@@ -33,21 +33,28 @@ class Reproducibility:
     ----------
     stability : float or None
         Its silhouette among the components of all runs.
-    support, replication : float or None
+    run_support, replication : float or None
         Share of the runs that find it; share of splits of the samples in which both halves show it.
-    support_interval, replication_interval : (low, high) or None
+    run_support_interval, replication_interval : (low, high) or None
     """
 
     stability: float | None
-    support: float | None
+    run_support: float | None
     replication: float | None
-    support_interval: tuple[float, float] | None = None
+    run_support_interval: tuple[float, float] | None = None
     replication_interval: tuple[float, float] | None = None
 
 
 _PANELS = (
     ("stability", None, "Stability: do the runs find the same component?", -0.35, BEST, "o"),
-    ("support", "support_interval", "Support: share of the runs that find it", -0.05, BEST, "s"),
+    (
+        "run_support",
+        "run_support_interval",
+        "Runs: share of them that find it",
+        -0.05,
+        BEST,
+        "s",
+    ),
     (
         "replication",
         "replication_interval",

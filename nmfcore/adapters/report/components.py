@@ -81,7 +81,7 @@ def _parts(
             known,
             sizes[known["name"]],
             _origin(branches.get((rank, j)), before),
-            _caution(known["support"], known["replication"]),
+            _caution(known["run_support"], known["replication"]),
         )
         for j, known in enumerate(components)
     ]
@@ -100,10 +100,10 @@ def _origin(branch: Branch | None, before: int | None) -> str:
     }[branch.origin]
 
 
-def _caution(support: float | None, replication: float | None) -> str:
+def _caution(run_support: float | None, replication: float | None) -> str:
     """Say what speaks against a component: few runs find it, or few halves of the samples show it."""
-    if support is not None and support < _LEAST_SUPPORT:
-        return f"Only {percent(support)} of the runs find it."
+    if run_support is not None and run_support < _LEAST_SUPPORT:
+        return f"Only {percent(run_support)} of the runs find it."
     if replication is not None and replication < _LEAST_REPLICATION:
         return (
             f"The runs agree on it, but only in {percent(replication)} of the splits do both halves of the samples "

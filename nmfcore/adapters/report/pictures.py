@@ -160,7 +160,7 @@ def pictures(folder: SweepFolder, figures_dir: Path, criteria: pd.DataFrame) -> 
         "features, and in the reconstruction of each sample.",
         "component_tree": f"The components of {ranks}, a column a rank, with lines from each one to what it "
         f"becomes at the next rank. {marked} In words: column 'Comes from' of the tables of components.",
-        "component_stability": f"Stability, support and replication of every component of {ranks}. {marked} "
+        "component_stability": f"Stability, share of the runs and replication of every component of {ranks}. {marked} "
         "The numbers are in the tables of components.",
     }
     return {
