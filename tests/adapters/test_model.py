@@ -166,3 +166,14 @@ def test_it_holds_code_and_numbers_but_no_pickle(folder: store.SweepFolder, tmp_
     assert (tmp_path / "model/input_example.json").is_file()
     arrays = store.read_npz(tmp_path / "model/artifacts/W.npz")
     assert arrays["W"].shape == (20, 2)
+
+
+def test_it_does_not_tell_where_on_this_machine_it_was_made(
+    folder: store.SweepFolder, tmp_path: Path
+) -> None:
+    pack_model(folder, tmp_path / "model")
+    places = [str(tmp_path), str(Path(store.__file__).parents[2]), "nmfcore-"]
+    for file in (tmp_path / "model").glob("*"):
+        if file.is_file():
+            said = file.read_text(encoding="utf-8")
+            assert not [place for place in places if place in said], file.name

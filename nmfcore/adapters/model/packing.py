@@ -51,6 +51,19 @@ def pack_model(folder: SweepFolder, path: str | Path, rank: int | None = None) -
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
             code_paths=[str(Path(nmfcore.__file__).parent)],
         )
+    _forget_places(Path(path))
+
+
+def _forget_places(packed: Path) -> None:
+    """MLflow notes where on this machine the parts of a model came from, and reads it nowhere."""
+    from mlflow.models import Model
+
+    model = Model.load(str(packed))
+    flavor = model.flavors["python_function"]
+    flavor["model_code_path"] = Path(flavor["model_code_path"]).name
+    for artifact in flavor["artifacts"].values():
+        artifact["uri"] = artifact["path"]
+    model.save(str(packed / "MLmodel"))
 
 
 def _schemas(fitted: FittedComponents) -> tuple[Any, Any]:
