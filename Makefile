@@ -7,6 +7,8 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# All but gpu: PyTorch is gigabytes, and only a card needs it.
+EXTRAS := workflow clusters examples dev
 CONFIG ?= config/config.yaml
 
 # Our own processes run in the environment and nowhere else.
@@ -64,7 +66,7 @@ dashboard: setup ## Start the MLflow dashboard on this machine.
 
 lock: ## Renew requirements.lock from pyproject.toml (needs uv).
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-annotate --no-header --all-extras pyproject.toml -o requirements.lock
+		--no-annotate --no-header $(EXTRAS:%=--extra %) pyproject.toml -o requirements.lock
 
 clean: ## Remove the environment and caches; results stay.
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

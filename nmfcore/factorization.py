@@ -21,7 +21,7 @@ from nmfcore.problem import Problem, pose
 from nmfcore.runs import Runs, Status
 from nmfcore.solvers.alternating import Updates, iterate_H, kkt_residual
 from nmfcore.solvers.penalties import Penalties
-from nmfcore.solvers.registry import choose_solver, solve_batch
+from nmfcore.solvers.registry import Solver, choose_solver, solve_batch
 from nmfcore.solvers.starts import make_starts
 
 Floats = NDArray[np.floating]
@@ -42,6 +42,7 @@ def factorize(
     solver: str = "auto",
     start: str = "random",
     dtype: str = "float32",
+    device: str = "cpu",
     threads: int = 1,
 ) -> Runs:
     """Factorise V ≈ W H from many random starts, all solved together.
@@ -73,6 +74,9 @@ def factorize(
         See `nmfcore.solvers.starts`.
     dtype : {"float32", "float64"}
         Working precision. Losses are recomputed in float64 in either case.
+    device : {"cpu", "auto", "cuda"}
+        Where the batch is iterated. A graphics card needs PyTorch; it takes the Frobenius loss without hidden cells and
+        penalties, and 'auto' takes it where it can. Its results differ from the processor's by rounding.
     threads : int
         Groups of ten seeds that are solved at the same time; changes no bit. It helps most where BLAS is kept to one
         thread, such as by ``OPENBLAS_NUM_THREADS=1``.
@@ -103,7 +107,8 @@ def factorize(
     (threads,) = _whole("threads", [threads], least=1)
     indices = _whole("seeds", seeds, least=0)
     W, H = make_starts(problem, rank, indices, root_seed, start)
-    return _solve(problem, W, H, np.array(indices), max_iter, tol, solver, threads)
+    chosen = choose_solver(problem, solver, device)
+    return _solve(problem, W, H, np.array(indices), max_iter, tol, chosen, threads)
 
 
 def factorize_from(
@@ -133,7 +138,8 @@ def factorize_from(
     problem = pose(V, observed, loss, dtype, weights, penalties)
     W_start, H_start = _start_at_scale(problem, np.asarray(W, float), np.asarray(H, float))
     seeds = np.zeros(1, np.int64)
-    return _solve(problem, W_start, H_start, seeds, max_iter, tol, solver, near=True)
+    chosen = choose_solver(problem, solver)
+    return _solve(problem, W_start, H_start, seeds, max_iter, tol, chosen, near=True)
 
 
 @dataclass(frozen=True)
@@ -220,7 +226,7 @@ def _solve(
     seeds: NDArray[np.int64],
     max_iter: int,
     tol: float,
-    solver: str,
+    chosen: Solver,
     threads: int = 1,
     near: bool = False,
 ) -> Runs:
@@ -228,7 +234,6 @@ def _solve(
     if max_iter < 0 or not tol >= 0:
         raise InputError("max_iter and tol must be numbers of at least 0.")
     started = perf_counter()
-    chosen = choose_solver(problem, solver)
     updates = chosen.updates(problem)
     groups = Groups.of(seeds, threads)
     fit = solve_batch(chosen, problem, updates, W, H, max_iter, tol, groups, near)

@@ -83,6 +83,7 @@ def sweep(
     start: str = "random",
     dtype: str = "float32",
     rule: SelectionRule | None = None,
+    device: str = "cpu",
     threads: int = 1,
 ) -> Sweep:
     """Factorise at every rank from many starts, build every rank's solution, weigh the evidence, recommend a rank.
@@ -103,7 +104,7 @@ def sweep(
         See `nmfcore.cross_validation.cross_validate`; ``n_folds=0`` leaves cross-validation out.
     rule : SelectionRule, optional
         Thresholds of the recommendation.
-    threads : int
+    device, threads
         See `nmfcore.factorize`.
 
     Returns
@@ -138,6 +139,7 @@ def sweep(
         "solver": solver,
         "start": start,
         "dtype": dtype,
+        "device": device,
         "threads": threads,
     }
     bounds = svd_errors(problem.exact, grid.ranks[-1]) if observed is None else None

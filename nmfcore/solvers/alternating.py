@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nmfcore.solvers.kernels import extrapolate
+from nmfcore.solvers.arrays import Arrays, Factor
 
 Floats = NDArray[np.floating]
 
@@ -34,21 +34,23 @@ _FIRST_STEP, _GROWTH, _CAP_GROWTH, _SHRINK = 0.5, 1.05, 1.01, 1.5  # Ang & Gilli
 class Updates(Protocol):
     """Half-steps of a loss for a batch: `W` is (n_runs, rank, n_features), `H` (n_runs, rank, n_samples)."""
 
+    arrays: Arrays
+    """Where the factors of the half-steps are."""
     keep: float
     """Share of an entry that extrapolation leaves at least; above 0 where a cell with WH = 0 costs infinitely much."""
     resolution: float
     """What rounding alone moves the measured objective by: below it no decrease can be seen."""
 
-    def improve_W(self, W: Floats, H: Floats, out: Floats) -> None:
+    def improve_W(self, W: Factor, H: Factor, out: Factor) -> None:
         """Write a better W to `out`, H being fixed."""
         ...
 
-    def improve_H(self, W: Floats, H: Floats, out: Floats) -> NDArray[np.float64]:
+    def improve_H(self, W: Factor, H: Factor, out: Factor) -> NDArray[np.float64]:
         """Write a better H to `out`, W being fixed; return the objective of every run at (W, out)."""
         ...
 
     def gradients(self, W: Floats, H: Floats) -> tuple[Floats, Floats]:
-        """Gradients of the objective with respect to W and H."""
+        """Gradients of the objective with respect to W and H; all on the host."""
         ...
 
 
@@ -89,11 +91,12 @@ def iterate(
     """
     n_runs = len(W)
     budget = np.broadcast_to(max_iter, n_runs)
+    arrays = updates.arrays
     final_W, final_H = np.array(W), np.array(H)
     trace = np.full((n_runs, int(budget.max())), np.nan)
     n_iter = np.zeros(n_runs, np.int64)
     converged = np.zeros(n_runs, bool)
-    batch = _Batch(final_W.copy(), final_H.copy())
+    batch = _Batch(arrays, W, H)
     active = np.arange(n_runs)
     for iteration in range(trace.shape[1]):
         if iteration % _BALANCE_EVERY == 0:
@@ -107,7 +110,9 @@ def iterate(
         leaving = stopped | (iteration + 1 >= budget[active])
         if leaving.any():
             runs = active[leaving]
-            final_W[runs], final_H[runs] = batch.W[leaving], batch.H[leaving]
+            final_W[runs], final_H[runs] = (
+                arrays.get(arrays.take(factor, leaving)) for factor in (batch.W, batch.H)
+            )
             n_iter[runs] = iteration + 1
             converged[runs] = (stopped & finite)[leaving]
             active = active[~leaving]
@@ -119,12 +124,13 @@ def iterate(
 
 def iterate_H(updates: Updates, W: Floats, H: Floats, max_iter: int, tol: float) -> Iterated:
     """Like `iterate` for a batch of one with W fixed."""
-    current = np.array(H)
+    arrays = updates.arrays
+    fixed, current = arrays.put(W), arrays.put(H)
     trace: list[float] = []
     converged = False
     while len(trace) < max_iter and not converged:
-        better = np.empty_like(current)
-        objective = float(updates.improve_H(W, current, better)[0])
+        better = arrays.empty_like(current)
+        objective = float(updates.improve_H(fixed, current, better)[0])
         current = better
         trace.append(objective)
         if not np.isfinite(objective):
@@ -132,7 +138,9 @@ def iterate_H(updates: Updates, W: Floats, H: Floats, max_iter: int, tol: float)
         if len(trace) > WINDOW:
             decrease = trace[-1 - WINDOW] - objective
             converged = decrease <= max(tol * objective, updates.resolution)
-    return Iterated(W, current, np.array([trace]), np.array([len(trace)]), np.array([converged]))
+    return Iterated(
+        W, arrays.get(current), np.array([trace]), np.array([len(trace)]), np.array([converged])
+    )
 
 
 def kkt_residual(updates: Updates, W: Floats, H: Floats) -> NDArray[np.float64]:
@@ -147,16 +155,21 @@ def kkt_residual(updates: Updates, W: Floats, H: Floats) -> NDArray[np.float64]:
     return np.asarray(np.sqrt(squares[0] + squares[1]))
 
 
+_FACTORS = ("W", "H", "swept_W", "swept_H", "ahead_W", "ahead_H", "new_W", "new_H")
+_OF_RUNS = ("best", "step", "cap", "plain")
+
+
 class _Batch:
     """The runs still iterating: accepted factors, what the half-steps gave last, what lies ahead of it."""
 
-    def __init__(self, W: Floats, H: Floats) -> None:
+    def __init__(self, arrays: Arrays, W: Floats, H: Floats) -> None:
         n_runs = len(W)
-        self.W, self.H = W, H  # accepted: `best` is measured here
-        self.swept_W, self.swept_H = W.copy(), H.copy()
-        self.ahead_H = H.copy()
-        self.ahead_W = W.copy()
-        self.new_W, self.new_H = np.empty_like(W), np.empty_like(H)
+        self.arrays = arrays
+        self.W, self.H = arrays.put(W), arrays.put(H)  # accepted: `best` is measured here
+        self.swept_W, self.swept_H = arrays.put(W), arrays.put(H)
+        self.ahead_W, self.ahead_H = arrays.put(W), arrays.put(H)
+        self.new_W, self.new_H = arrays.empty_like(self.W), arrays.empty_like(self.H)
+        self.dtype = W.dtype
         self.best = np.full(n_runs, np.inf)
         self.step = np.full(n_runs, _FIRST_STEP)
         self.cap = np.ones(n_runs)
@@ -164,17 +177,17 @@ class _Batch:
 
     def keep(self, kept: NDArray[np.bool_]) -> None:
         """Go on with some of the runs."""
-        for name, value in vars(self).items():
-            setattr(self, name, value[kept])
+        for name in _FACTORS:
+            setattr(self, name, self.arrays.take(getattr(self, name), kept))
+        for name in _OF_RUNS:
+            setattr(self, name, getattr(self, name)[kept])
 
     def balance(self) -> None:
         """Keep the norms of W and H together: extrapolation lets the split of scale drift, without limit.
 
         Powers of 2 change no digit of a factor, and no update depends on the split.
         """
-        norms = [
-            np.sqrt(np.einsum("skn,skn->sk", f, f, dtype=np.float64)) for f in (self.W, self.H)
-        ]
+        norms = [self.arrays.norms(factor) for factor in (self.W, self.H)]
         with np.errstate(divide="ignore", invalid="ignore"):
             shift = np.rint((np.log2(norms[1]) - np.log2(norms[0])) / 2)
         shift = np.where(np.isfinite(shift) & (np.abs(shift) >= _LOPSIDED), shift, 0).astype(int)
@@ -184,23 +197,28 @@ class _Batch:
                 ((self.H, self.ahead_H, self.swept_H), -shift),
             ):
                 for factor in factors:
-                    np.ldexp(factor, powers[..., None], out=factor)
+                    self.arrays.scale(factor, powers)
 
     def advance(self, updates: Updates) -> NDArray[np.float64]:
         """One iteration; returns the objective of the accepted factors."""
-        step = np.where(self.plain, 0, self.step).astype(self.W.dtype)
+        step = np.where(self.plain, 0, self.step).astype(self.dtype)
         updates.improve_W(self.W, self.ahead_H, self.new_W)
-        extrapolate(self.new_W, self.swept_W, step, updates.keep, self.ahead_W)
+        self.arrays.extrapolate(self.new_W, self.swept_W, step, updates.keep, self.ahead_W)
         objective = updates.improve_H(self.ahead_W, self.ahead_H, self.new_H)
         worse = ~(objective <= self.best) & ~self.plain
-        extrapolate(self.new_H, self.swept_H, step, updates.keep, self.ahead_H)
+        self.arrays.extrapolate(self.new_H, self.swept_H, step, updates.keep, self.ahead_H)
         self.W, self.ahead_W = self.ahead_W, self.W
         self.swept_W, self.new_W = self.new_W, self.swept_W
         self.swept_H, self.new_H = self.new_H, self.swept_H
         if worse.any():
-            self.W[worse] = self.swept_W[worse] = self.ahead_W[worse]
-            self.swept_H[worse] = self.ahead_H[worse] = self.H[worse]
-        np.copyto(self.H, self.swept_H)
+            for into, source in (
+                (self.W, self.ahead_W),
+                (self.swept_W, self.ahead_W),
+                (self.swept_H, self.H),
+                (self.ahead_H, self.H),
+            ):
+                self.arrays.restore(into, source, worse)
+        self.arrays.copy(self.H, self.swept_H)
         # What is within rounding of the best is no rise. A plain step that rises by more is rare (Kullback–Leibler
         # steps are exact to second order only), and is not hidden.
         settled = objective <= self.best + _ROUNDING * updates.resolution

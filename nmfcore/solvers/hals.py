@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from nmfcore.solvers.arrays import HOST, Arrays
 from nmfcore.solvers.kernels import inner_products, sweep
 from nmfcore.solvers.lacking import LackingCells
 from nmfcore.solvers.penalties import Penalties
@@ -34,6 +35,7 @@ class HalsUpdates:
     penalties : Penalties, optional
     """
 
+    arrays: Arrays = HOST
     keep = 0.0
 
     def __init__(

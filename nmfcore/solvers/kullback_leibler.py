@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import xlogy
 
+from nmfcore.solvers.arrays import HOST, Arrays
 from nmfcore.solvers.kernels import csr_product, pair_products
 from nmfcore.solvers.kl_kernels import (
     FLOOR,
@@ -54,6 +55,7 @@ class KullbackLeiblerUpdates:
     penalties : Penalties, optional
     """
 
+    arrays: Arrays = HOST
     keep = 0.1
 
     def __init__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from nmfcore.solvers.arrays import HOST, Arrays
 from nmfcore.solvers.mu_kernels import mu_step
 from nmfcore.solvers.penalties import Penalties
 
@@ -24,6 +25,7 @@ class MultiplicativeUpdates:
     penalties : Penalties, optional
     """
 
+    arrays: Arrays = HOST
     keep = 0.1
 
     def __init__(

@@ -15,8 +15,10 @@ from nmfcore.divergence import sum_of_squares
 from nmfcore.errors import InputError
 from nmfcore.groups import Groups
 from nmfcore.problem import DENSE_BYTES_MAX, Problem
+from nmfcore.solvers import device
 from nmfcore.solvers.alternating import Iterated, Updates, iterate
 from nmfcore.solvers.completion import complete
+from nmfcore.solvers.device import DeviceHalsUpdates
 from nmfcore.solvers.hals import HalsUpdates
 from nmfcore.solvers.kullback_leibler import KullbackLeiblerUpdates
 from nmfcore.solvers.multiplicative import MultiplicativeUpdates
@@ -119,6 +121,33 @@ class Hals(Solver):
         return super().storage(problem) + ", by blocks" * isinstance(problem.V, BlockMatrix)
 
 
+class HalsOnDevice(Hals):
+    """The same on a graphics card; what it does not take there goes to the processor."""
+
+    def refusal(self, problem: Problem) -> str | None:
+        """See `Solver`."""
+        if problem.lack is not None:
+            return "hidden and weighted cells are for the processor"
+        if problem.penalties:
+            return "penalties are for the processor"
+        if isinstance(problem.V, BlockMatrix):
+            return "a matrix this large is read block by block, by the processor"
+        return super().refusal(problem)
+
+    def updates(self, problem: Problem) -> Updates:
+        """See `Solver`."""
+        return DeviceHalsUpdates(products_of(problem.V))
+
+    def easier(self, problem: Problem, rank: int, near: bool) -> tuple[Updates | None, str]:
+        """See `Solver`."""
+        stand_in, words = _stand_in(problem, rank)
+        return (None if stand_in is None else DeviceHalsUpdates(stand_in)), words
+
+    def storage(self, problem: Problem) -> str:
+        """See `Solver`."""
+        return f"{super().storage(problem)}, on {device.DEVICE}"
+
+
 def _stand_in(problem: Problem, rank: int) -> tuple[Products | None, str]:
     """What rough iterations run on in place of V, None where that gains nothing, and words for the record."""
     V, words = problem.V, ""
@@ -181,16 +210,45 @@ class Multiplicative(Solver):
 
 
 SOLVERS: dict[str, Solver] = {s.name: s for s in (Hals(), CoordinateDescent(), Multiplicative())}
+DEVICES = ("auto", "cpu", "cuda")
 
 
-def choose_solver(problem: Problem, solver: str = "auto") -> Solver:
-    """Solver by name, or the first that takes the problem.
+def choose_solver(problem: Problem, solver: str = "auto", place: str = "cpu") -> Solver:
+    """Solver by name, or the first that takes the problem; on a graphics card if that is asked for.
+
+    Parameters
+    ----------
+    problem : Problem
+    solver : str
+        A name of `SOLVERS`, or 'auto'.
+    place : {"auto", "cpu", "cuda"}
+        'auto' takes a card where there is one that can.
 
     Raises
     ------
     InputError
-        If the solver does not exist or does not take the problem, naming those that do.
+        If the solver does not exist or does not take the problem, naming those that do; or if the card does not.
     """
+    if place not in DEVICES:
+        raise InputError(f"device {place!r} is not known; choose {', '.join(DEVICES)}.")
+    chosen = _on_processor(problem, solver)
+    if place == "cpu":
+        return chosen
+    on_device = HalsOnDevice()
+    if chosen.name != on_device.name:
+        reason: str | None = f"solver {chosen.name!r} is for the processor"
+    elif not device.is_available():
+        reason = "PyTorch is not installed, or sees no card"
+    else:
+        reason = on_device.refusal(problem)
+    if reason is None:
+        return on_device
+    if place == "cuda":
+        raise InputError(f"device 'cuda' cannot be used: {reason}; choose 'cpu', or 'auto'.")
+    return chosen
+
+
+def _on_processor(problem: Problem, solver: str) -> Solver:
     able = [s for s in SOLVERS.values() if s.refusal(problem) is None]
     if solver == "auto":
         if not able:
