@@ -632,13 +632,12 @@ def _average_linkage(distance: Array, weights: Array) -> Array:
     between = distance.copy()
     np.fill_diagonal(between, np.inf)
     size = weights.copy()
-    active = np.ones(n_rows, dtype=bool)
     merges = np.empty((max(n_rows - 1, 0), 2), dtype=np.intp)
     heights = np.empty(len(merges))
     chain: list[int] = []
     for step in range(len(merges)):
         if not chain:
-            chain.append(int(active.argmax()))
+            chain.append(0)  # the bottom of a chain is what a merge keeps, so row 0 is always there
         while True:
             row = between[chain[-1]]
             nearest = int(row.argmin())
@@ -653,7 +652,6 @@ def _average_linkage(distance: Array, weights: Array) -> Array:
         between[kept] = between[:, kept] = joined
         between[gone] = between[:, gone] = np.inf
         size[kept] = total
-        active[gone] = False
     return _linkage_from_merges(merges, heights)
 
 

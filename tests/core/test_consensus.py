@@ -417,7 +417,7 @@ class TestTree:
     def test_not_a_consensus_matrix(self, value):
         C = np.eye(4)
         C[1, 2] = value
-        with pytest.raises(ValueError, match="symmetric and without NaN"):
+        with pytest.raises(ValueError, match=r"^a consensus matrix is symmetric and without NaN$"):
             consensus_tree(C, 2)
 
     def test_all_samples_are_assigned_unless_said_otherwise(self):
@@ -809,3 +809,14 @@ def test_the_order_of_leaves_moves_no_number():
     ordered, plain = (s.tree.order.tolist() for s in (with_order, without))
     assert sorted(ordered) == sorted(plain)
     assert ordered != plain
+
+
+@pytest.mark.parametrize("between", range(3))
+@pytest.mark.parametrize("near", range(2))
+def test_leaves_of_three_samples_already_lie_beside_those_they_are_like(between, near):
+    """Two merges: one sample is like each of the others, which are unlike; it belongs between them."""
+    ends = [sample for sample in range(3) if sample != between]
+    C = np.eye(3)
+    for end, likeness in zip(ends, (0.9, 0.4) if near else (0.4, 0.9), strict=True):
+        C[between, end] = C[end, between] = likeness
+    assert consensus_tree(C, 2).order[1] == between
