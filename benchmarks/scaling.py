@@ -302,16 +302,19 @@ SECTIONS: dict[str, tuple[str, Callable[[Options], str]]] = {
     "atlas": ("An atlas", atlas),
 }
 
+BESIDE_CNMF = "Beside cNMF, from the command to the report"
+"""Title of the section that `benchmarks/against_cnmf.py` writes."""
+
 
 # ---------------------------------------------------------------- the program
 
 
-def write_document(name: str, text: str, stamp: str) -> None:
+def write_document(title: str, text: str) -> None:
     """Renew a section of `DOCUMENT`."""
     rules = (__doc__ or "").split("\n\n")[2].replace("\n", " ")
     introduction = f"# Scaling\n\nWritten by `benchmarks/scaling.py --write`. {rules}"
-    titles = [title for title, _ in SECTIONS.values()]
-    renew_sections(DOCUMENT, introduction, titles, {SECTIONS[name][0]: f"*{stamp}*\n\n{text}"})
+    titles = [*(known for known, _ in SECTIONS.values()), BESIDE_CNMF]
+    renew_sections(DOCUMENT, introduction, titles, {title: text})
 
 
 def main() -> None:
@@ -340,7 +343,7 @@ def main() -> None:
         text = section(options)
         print(text, flush=True)
         if asked.write:
-            write_document(name, text, stamp)
+            write_document(title, f"*{stamp}*\n\n{text}")
 
 
 if __name__ == "__main__":

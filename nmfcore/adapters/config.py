@@ -20,6 +20,9 @@ from nmfcore.errors import ConfigError
 
 Json = dict[str, Any]
 
+ONLY_LOSS = {"hals": "frobenius", "cd": "kullback-leibler"}
+"""The loss of solvers that take one only (`nmfcore.solvers.registry`, which needs the compiler)."""
+
 
 def load_config(config: Mapping[str, Any], schema_file: str | Path) -> Json:
     """Return a complete configuration: every key present, ranks as an ascending list unless tried coarsely at first.
@@ -58,6 +61,7 @@ def load_config(config: Mapping[str, Any], schema_file: str | Path) -> Json:
     seeds, rule = complete["seeds"], rank_rule(complete["ranks"])
     if rule.coarse == 1:
         complete["ranks"] = list(rule.ranks)
+    _refuse_pairs(complete["factorize"])
     if isinstance(seeds, dict) and complete["validate"]["permutation"]:
         raise ConfigError(
             "validate.permutation: permuted copies get as many seeds as the matrix, which are not known "
@@ -76,6 +80,25 @@ def load_config(config: Mapping[str, Any], schema_file: str | Path) -> Json:
             f"exceed the matrix; set fraction to at most {1 / validation['folds']:g}."
         )
     return complete
+
+
+def _refuse_pairs(fit: Json) -> None:
+    """Refuse a solver or a device that cannot take the loss, before any job finds out."""
+    loss = {2: "frobenius", 1: "kullback-leibler"}.get(fit["loss"], fit["loss"])
+    only = ONLY_LOSS.get(fit["solver"], loss)
+    if loss != only:
+        raise ConfigError(
+            f"factorize.solver: {fit['solver']} minimises {only} only, not {loss}; set it to auto, which takes the "
+            "fastest solver that can."
+        )
+    if fit["device"] != "cuda":
+        return
+    if loss != "frobenius" or fit["solver"] not in ("auto", "hals"):
+        raise ConfigError(
+            "factorize.device: cuda takes the loss frobenius and the solver hals only; set it to cpu, or to auto."
+        )
+    if any(fit["penalties"].values()):
+        raise ConfigError("factorize.device: cuda takes no penalties; set it to cpu, or to auto.")
 
 
 def _fill(value: Any, schema: Mapping[str, Any]) -> None:

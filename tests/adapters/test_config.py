@@ -9,15 +9,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from conftest import REPOSITORY
 
 from nmfcore.adapters.config import load_config
 from nmfcore.cross_validation import cross_validate
-from nmfcore.errors import ConfigError
+from nmfcore.errors import ConfigError, InputError
 from nmfcore.factorization import factorize
+from nmfcore.problem import pose
 from nmfcore.selection import SelectionRule
+from nmfcore.solvers.registry import SOLVERS, choose_solver
 from nmfcore.sweeping import sweep
 
 SCHEMA_FILE = REPOSITORY / "workflow/schemas/config.schema.yaml"
@@ -212,6 +215,14 @@ def test_whole_numbers_stay_whole() -> None:
             "validate.permutation: permuted copies get as many seeds as the matrix",
         ),
         ({"seeds": 10**9}, "seeds: 1000000000 is greater than"),
+        (
+            {"factorize": {"loss": "kullback-leibler", "solver": "hals"}},
+            "factorize.solver: hals minimises frobenius only, not kullback-leibler; set it to auto",
+        ),
+        ({"factorize": {"loss": 0.5, "solver": "cd"}}, "cd minimises kullback-leibler only, not 0"),
+        ({"factorize": {"loss": 1, "device": "cuda"}}, "cuda takes the loss frobenius"),
+        ({"factorize": {"solver": "mu", "device": "cuda"}}, "cuda takes the loss frobenius"),
+        ({"factorize": {"penalties": {"l1_H": 1}, "device": "cuda"}}, "cuda takes no penalties"),
         ({"tracking": {"enabled": "perhaps"}}, "tracking.enabled: 'perhaps'"),
     ],
 )
@@ -262,3 +273,18 @@ def test_what_holds_itself_by_an_alias_is_refused_by_name(change: dict[str, Any]
 def test_what_an_alias_merely_repeats_is_taken() -> None:
     step = {"step": "clip", "upper": 3.0}
     assert load(prepare=[step, step])["prepare"][0] == load(prepare=[dict(step)])["prepare"][0]
+
+
+@pytest.mark.parametrize("solver", ["auto", *SOLVERS])
+@pytest.mark.parametrize("loss", ["frobenius", 2, "kullback-leibler", 1.0, "itakura-saito", 0.5])
+def test_a_solver_is_refused_where_the_library_refuses_it(solver: str, loss: str | float) -> None:
+    def refused(act: Callable[[], object]) -> bool:
+        try:
+            act()
+        except (ConfigError, InputError):
+            return True
+        return False
+
+    problem = pose(np.ones((3, 4)), loss=loss)
+    by_the_library = refused(lambda: choose_solver(problem, solver))
+    assert refused(lambda: load(factorize={"loss": loss, "solver": solver})) == by_the_library

@@ -93,7 +93,7 @@ def test_it_is_prepared_as_from_memory(name, tmp_path, monkeypatch, caplog):
         "steps": [],
     }
     npz, json = tmp_path / "matrix.npz", tmp_path / "matrix.json"
-    prepare_matrix(source, None, str(npz), str(json))
+    prepare_matrix(source, None, "frobenius", str(npz), str(json))
     found, sha256 = store.read_matrix(npz)
     assert isinstance(found.values, BlockMatrix)
     kept = found.values.loaded()

@@ -54,7 +54,8 @@ class Sweep:
     def prepare(self) -> None:
         source = settings_of.matrix_settings(self.config)
         known = self.config["input"]["annotations"]
-        prepare_matrix(source, known, self.matrix, self.matrix_json)
+        loss = self.config["factorize"]["loss"]
+        prepare_matrix(source, known, loss, self.matrix, self.matrix_json)
         annotate_samples(
             self.matrix, self.matrix_json, known, self.path("prepared/annotations.json")
         )
@@ -200,6 +201,18 @@ def test_annotations_are_checked_before_anything_is_written(tmp_path: Path) -> N
     with pytest.raises(InputError, match="the matrix is transposed"):
         sweep.prepare()
     assert not (tmp_path / "prepared").exists()
+
+
+@pytest.mark.parametrize("loss", ["itakura-saito", -1])
+def test_zeros_are_refused_before_anything_is_written_where_the_loss_is_infinite(
+    tmp_path: Path, loss: str | float
+) -> None:
+    sweep = Sweep(tmp_path / "x", two_groups(), factorize={"loss": loss})
+    with pytest.raises(InputError, match=r"such cells.*\{step: clip"):
+        sweep.prepare()
+    assert not Path(sweep.matrix).exists()
+    lifted = [{"step": "clip", "lower": 1e-9}]
+    Sweep(tmp_path / "y", two_groups(), factorize={"loss": loss}, prepare=lifted).prepare()
 
 
 def test_settings_do_not_depend_on_the_order_of_keys() -> None:

@@ -28,8 +28,9 @@ rule prepare:
     params:
         source=settings.matrix_settings(config),
         copies=lambda wildcards, input: copies_of_inputs(input),
-        # Checked here too, before anything fans out. As it depends on `input`, it is no reason to run again.
+        # Checked here too, before anything fans out. As they depend on `input`, they are no reason to run again.
         annotations=lambda wildcards, input: config["input"]["annotations"],
+        loss=lambda wildcards, input: config["factorize"]["loss"],
         code=CODE["prepare"],
     script:
         "../scripts/prepare.py"

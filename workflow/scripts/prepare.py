@@ -5,6 +5,7 @@ with told(snakemake.log[0]):
     prepare_matrix(
         snakemake.params.source,
         snakemake.params.annotations,
+        snakemake.params.loss,
         snakemake.output.npz,
         snakemake.output.json,
         snakemake.params.copies,

@@ -6,10 +6,15 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from nmfcore.adapters import store
+from nmfcore.adapters.matrix import LabelledMatrix
 from nmfcore.adapters.preparation import prepare
 from nmfcore.adapters.stages.origin import origin_of
 from nmfcore.adapters.store import Json
+from nmfcore.errors import InputError
+from nmfcore.problem import parse_loss
 
 log = logging.getLogger("nmfcore")
 
@@ -19,6 +24,7 @@ _SOURCE_FILES = ("path", "feature_ids", "sample_ids")
 def prepare_matrix(
     source: Json,
     annotations: str | None,
+    loss: str | float,
     npz: str,
     json: str,
     copies: Mapping[str, str] | None = None,
@@ -31,6 +37,8 @@ def prepare_matrix(
         What `settings.matrix_settings` returns.
     annotations : path or None
         Checked only, where it exists already: `annotate_samples` reads it.
+    loss : str or float
+        Checked only: not every loss takes every matrix.
     npz, json : path
         `prepared/matrix.npz` and `.json`.
     copies : mapping of str to str, optional
@@ -68,6 +76,7 @@ def prepare_matrix(
         readers.read_annotations(
             annotations, matrix.sample_ids.tolist(), matrix.feature_ids.tolist()
         )
+    _refuse_zeros(kept, loss)
     sha256 = store.matrix_digest(kept)
     n_cells = kept.shape[0] * kept.shape[1]
     provenance = origin_of(sha256, source, "prepare")
@@ -96,6 +105,19 @@ def prepare_matrix(
             "provenance": provenance,
         },
     )
+
+
+def _refuse_zeros(V: LabelledMatrix, loss: str | float) -> None:
+    """Refuse a matrix with zeros where the loss of one is infinite."""
+    name, beta = parse_loss(loss)
+    n_cells = V.shape[0] * V.shape[1]
+    n_observed = n_cells if V.observed is None else int(np.count_nonzero(V.observed))
+    n_zeros = n_observed - V.n_nonzero
+    if beta <= 0 and n_zeros:
+        raise InputError(
+            f"factorize.loss: {name} is infinite where a cell is 0, and the prepared matrix has {n_zeros:,} such "
+            "cells. Lift them by a last step of prepare, such as {step: clip, lower: 1.0e-9}, or choose another loss."
+        )
 
 
 def annotate_samples(matrix: str, matrix_json: str, path: str | None, json: str) -> None:
