@@ -595,8 +595,6 @@ def _agreement(criteria: Criteria, rule: SelectionRule) -> str:
 
 
 def _stability_words(criteria: Criteria) -> str:
-    if criteria.rank == 1:
-        return "one component, nothing to disagree on"
     if criteria.component_stability is None or criteria.component_stability_min is None:
         return "component stability undefined"
     text = (

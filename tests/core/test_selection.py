@@ -29,6 +29,12 @@ class TestRank:
         assert found.decision in (Decision.RANK, Decision.TIE)
         assert {runner.rank for runner in found.runners_up} == {4, 5, 6}
 
+    def test_a_larger_rank_is_named_even_if_one_between_is_worse(self):
+        criteria = curve([0.8, 0.5, 0.3, 0.4], wobble=0.01)
+        found = recommend([*criteria, of_rank(5, 0.3, wobble=0.01)])
+        assert found.rank == 3
+        assert [runner.rank for runner in found.runners_up] == [5]
+
     def test_ranks_are_compared_fold_by_fold_not_by_their_means(self):
         # The folds differ by 0.1, the ranks by 0.005, but in every fold.
         found = recommend(curve([0.8, 0.5, 0.305, 0.3, 0.31]))
@@ -178,6 +184,21 @@ class TestNoStructure:
         found = recommend(curve([0.3, 0.4, 0.5], stability=1.0, weakest=1.0))
         assert found.decision == Decision.NO_STRUCTURE
 
+    def test_what_rank_one_leaves_decides_on_the_confidence_not_what_the_next_does(self):
+        for left_by, confidence in (((1.0, 2.0), Confidence.HIGH), ((2.0, 1.0), "moderate")):
+            criteria = [
+                of_rank(rank, error, residual_excess=excess)
+                for rank, error, excess in zip((1, 2), (0.3, 0.4), left_by, strict=True)
+            ]
+            found = recommend(criteria)
+            assert found.decision == Decision.NO_STRUCTURE
+            assert found.confidence == confidence
+
+    def test_rank_one_that_is_exact_needs_no_rise_after_it(self):
+        found = recommend(curve([0.0, 0.01], wobble=0.05))
+        assert found.decision == Decision.NO_STRUCTURE
+        assert found.confidence == Confidence.HIGH
+
     def test_a_constant_matrix_has_the_same_error_at_every_rank(self):
         found = recommend(curve([0.0, 0.0, 0.0], wobble=0))
         assert found.decision == Decision.NO_STRUCTURE
@@ -195,6 +216,15 @@ class TestNoStableSolution:
     def test_one_weak_component_is_enough_to_decline(self):
         found = recommend(curve([0.8, 0.5, 0.3, 0.35], stability=0.95, weakest=0.05))
         assert found.decision == Decision.NO_STABLE_SOLUTION
+
+    @pytest.mark.parametrize("n_stable", [1, 3])
+    def test_the_largest_stable_rank_is_named(self, n_stable):
+        criteria = curve([0.9, 0.8, 0.7, 0.6, 0.3, 0.35], stability=0.3, weakest=-0.4)
+        for rank in range(2, 2 + n_stable):
+            criteria[rank - 1] = of_rank(rank, criteria[rank - 1].held_out_error)
+        found = recommend(criteria)
+        assert found.decision == Decision.NO_STABLE_SOLUTION
+        assert [runner.rank for runner in found.runners_up] == [1 + n_stable]
 
     def test_the_thresholds_can_be_chosen(self):
         rule = SelectionRule(min_stability=0.2, min_component_stability=-0.5)
