@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -14,6 +16,8 @@ from scipy.optimize import nnls
 from nmfcore.blocks import in_memory
 from nmfcore.errors import InputError
 from nmfcore.factorization import factorize
+from nmfcore.runs import Runs
+from nmfcore.solvers.penalties import Penalties
 
 Array = NDArray[np.float64]
 
@@ -58,6 +62,7 @@ def bi_cross_validate(
     loss: str | float = "frobenius",
     max_iter: int = 500,
     tol: float = 1e-5,
+    penalties: Penalties | None = None,
     dtype: str = "float32",
 ) -> BiCrossValidation:
     """Predict every block of features × samples from the rest of its rows and columns.
@@ -73,7 +78,7 @@ def bi_cross_validate(
     n_row_groups, n_column_groups : int
         At least 2 each.
     n_starts, root_seed : int
-    loss, max_iter, tol, dtype
+    loss, max_iter, tol, penalties, dtype
         Of the fits of D; see `nmfcore.factorize`. L and R are least squares whatever the loss.
 
     Raises
@@ -93,10 +98,19 @@ def bi_cross_validate(
     row_groups, column_groups = (
         np.array_split(stream.permutation(n), g) for n, g in zip(values.shape, groups, strict=True)
     )
+    fit = partial(
+        factorize,
+        rank=rank,
+        seeds=range(n_starts),
+        root_seed=root_seed,
+        loss=loss,
+        max_iter=max_iter,
+        tol=tol,
+        penalties=penalties,
+        dtype=dtype,
+    )
     errors = [
-        _block_error(
-            values, rows, columns, rank, range(n_starts), root_seed, loss, max_iter, tol, dtype
-        )
+        _block_error(values, rows, columns, rank, fit)
         for rows, columns in product(row_groups, column_groups)
     ]
     return BiCrossValidation(rank, np.array(errors))
@@ -107,12 +121,7 @@ def _block_error(
     rows: NDArray[np.intp],
     columns: NDArray[np.intp],
     rank: int,
-    seeds: range,
-    root_seed: int,
-    loss: str | float,
-    max_iter: int,
-    tol: float,
-    dtype: str,
+    fit: Callable[[Array], Runs],
 ) -> float:
     other_rows = np.setdiff1d(np.arange(values.shape[0]), rows)
     other_columns = np.setdiff1d(np.arange(values.shape[1]), columns)
@@ -122,7 +131,7 @@ def _block_error(
     A = _block(values, rows, columns)
     if not D.any() or not A.any():
         return np.nan
-    runs = factorize(D, rank, seeds, root_seed, loss, max_iter, tol, dtype=dtype)
+    runs = fit(D)
     finite = np.where(np.isfinite(runs.loss), runs.loss, np.inf)
     best = int(finite.argmin())
     if not np.isfinite(finite[best]):

@@ -17,6 +17,7 @@ from nmfcore.factorization import factorize
 from nmfcore.limits import MAX_CELLS, MAX_ROUNDS, MIN_SCORED_CELLS
 from nmfcore.problem import as_values, parse_loss
 from nmfcore.runs import Runs
+from nmfcore.solvers.penalties import Penalties
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -82,6 +83,7 @@ def cross_validate(
     max_iter: int = 150,
     tol: float = 3e-5,
     observed: ArrayLike | None = None,
+    penalties: Penalties | None = None,
     dtype: str = "float32",
 ) -> CrossValidation:
     """Hide cells, fit the others from several starts, and score the hidden cells only; fold by fold.
@@ -111,7 +113,7 @@ def cross_validate(
     fraction : float
         Share of the observed cells that a fold hides; ``n_folds * fraction`` must not exceed 1.
     root_seed : int
-    loss, max_iter, tol, observed, dtype
+    loss, max_iter, tol, observed, penalties, dtype
         See `nmfcore.factorize`. A masked fit need not converge: stopping it early keeps it from chasing noise.
 
     Returns
@@ -136,7 +138,7 @@ def cross_validate(
         V = in_memory(V)
     else:
         V, mask = submatrix(V, *drawn), None if mask is None else mask[np.ix_(*drawn)]
-    values = _at_safe_scale(V, mask)
+    values, power = _at_safe_scale(V, mask)
     del V  # of a large matrix, this was a copy of a part
     scale = _Scale.of(values, mask, parse_loss(loss)[1])
     n_rounds = min(max(-(-MIN_SCORED_CELLS // scale.n_cells), 1), MAX_ROUNDS)
@@ -161,6 +163,7 @@ def cross_validate(
         max_iter=max_iter,
         tol=tol,
         observed=mask,
+        penalties=(penalties or Penalties()).at_scale(power, scale.beta),
         dtype=dtype,
     )
     for fold, (cells, visible, runs) in enumerate(fits):
@@ -291,8 +294,8 @@ def _deviations_from(values: Any, mask: Mask | None, null: float, beta: float) -
     return sums
 
 
-def _at_safe_scale(V: Any, mask: Mask | None) -> Any:
-    """V, checked, as an array or CSR with 0 where it was not observed, and its largest entry in [1, 2)."""
+def _at_safe_scale(V: Any, mask: Mask | None) -> tuple[Any, int]:
+    """V times 2^power with its largest entry in [1, 2), checked, 0 where it was not observed; and the power."""
     if mask is not None and mask.shape != np.shape(V):
         raise InputError(f"observed has shape {mask.shape}, V has {np.shape(V)}.")
     if sparse.issparse(V):
@@ -302,10 +305,11 @@ def _at_safe_scale(V: Any, mask: Mask | None) -> Any:
         values = as_values(V if mask is None else np.where(mask, V, 0))
     data = values.data if sparse.issparse(values) else values
     largest = float(data.max(initial=0))
-    scaled = np.ldexp(data.astype(np.float64), -int(np.frexp(largest)[1]) + 1)
+    power = 1 - int(np.frexp(largest)[1])
+    scaled = np.ldexp(data.astype(np.float64), power)
     if not sparse.issparse(values):
-        return scaled
-    return sparse.csr_array((scaled, values.indices, values.indptr), shape=values.shape)
+        return scaled, power
+    return sparse.csr_array((scaled, values.indices, values.indptr), shape=values.shape), power
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from scipy import sparse
 from nmfcore.blocks import submatrix
 from nmfcore.cross_validation import fold_fits, held_out_cells, looked_at, row_maxima
 from nmfcore.problem import pose
+from nmfcore.solvers.penalties import Penalties
 
 Array = NDArray[np.float64]
 
@@ -56,6 +57,7 @@ def held_out_by_sample(
     max_iter: int = 150,
     tol: float = 1e-5,
     observed: ArrayLike | None = None,
+    penalties: Penalties | None = None,
     dtype: str = "float32",
 ) -> SampleErrors:
     """Hide cells, fit the others from fresh starts, predict the hidden ones; fold by fold.
@@ -69,7 +71,7 @@ def held_out_by_sample(
     rank : int
     n_folds, n_starts, fraction, root_seed
         See `nmfcore.cross_validation.cross_validate`.
-    loss, max_iter, tol, observed, dtype
+    loss, max_iter, tol, observed, penalties, dtype
         See `nmfcore.factorize`.
 
     Returns
@@ -84,13 +86,14 @@ def held_out_by_sample(
             "max_iter": max_iter,
             "tol": tol,
             "observed": some,
+            "penalties": penalties,
             "dtype": dtype,
         }
         found = held_out_by_sample(
             submatrix(V, *drawn), rank, n_folds, n_starts, fraction, root_seed, loss=loss, **options
         )
         return found.among(np.shape(V)[1], drawn[1])
-    problem = pose(V, mask, loss, dtype, by_blocks=False)
+    problem = pose(V, mask, loss, dtype, penalties=penalties, by_blocks=False)
     values = problem.exact
     n_samples = problem.shape[1]
     squares, totals, plain = np.zeros(n_samples), np.zeros(n_samples), np.zeros(n_samples)
@@ -106,6 +109,7 @@ def held_out_by_sample(
         max_iter=max_iter,
         tol=tol,
         observed=mask,
+        penalties=problem.penalties,
         dtype=dtype,
     )
     for (rows, columns), visible, runs in fits:

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from nmfcore.blocks import in_memory
 from nmfcore.factorization import factorize
+from nmfcore.solvers.penalties import Penalties
 
 Array = NDArray[np.float64]
 
@@ -44,6 +45,9 @@ def permutation_null(
     max_iter: int = 2000,
     tol: float = 1e-6,
     observed: ArrayLike | None = None,
+    penalties: Penalties | None = None,
+    solver: str = "auto",
+    start: str = "random",
     dtype: str = "float32",
 ) -> PermutationNull:
     """Fit permuted copies of V from the same seeds, with the same iterations, as V itself.
@@ -58,7 +62,7 @@ def permutation_null(
     seeds : iterable of int
         Those of the fits of V, or the comparison is not fair.
     n_permutations, root_seed : int
-    loss, max_iter, tol, observed, dtype
+    loss, max_iter, tol, observed, penalties, solver, start, dtype
         See `nmfcore.factorize`. Cells that were not observed stay so; the others are shuffled among themselves.
     """
     indices, V = list(seeds), in_memory(V)
@@ -74,6 +78,9 @@ def permutation_null(
             max_iter,
             tol,
             observed=mask,
+            penalties=penalties,
+            solver=solver,
+            start=start,
             dtype=dtype,
         )
         finite = runs.loss[np.isfinite(runs.loss)]

@@ -264,7 +264,7 @@ def pose(
         lack,
         name,
         beta,
-        _scaled_penalties(penalties or Penalties(), exponent, beta),
+        (penalties or Penalties()).at_scale(-2 * exponent, beta),
         values,
     )
 
@@ -322,19 +322,6 @@ def _count_zeros(values: Values, weight: NDArray[Any] | None) -> int:
     n_cells = values.shape[0] * values.shape[1] if weight is None else int(np.count_nonzero(weight))
     positive = values.nnz if sparse.issparse(values) else int(np.count_nonzero(values))
     return n_cells - positive
-
-
-def _scaled_penalties(penalties: Penalties, exponent: int, beta: float) -> Penalties:
-    """An l1 term scales like V, an l2 term like V², the loss like V^β."""
-    if not penalties:
-        return penalties
-    first, second = (4.0 ** (exponent * (power - beta)) for power in (1, 2))
-    return Penalties(
-        penalties.l1_W * first,
-        penalties.l1_H * first,
-        penalties.l2_W * second,
-        penalties.l2_H * second,
-    )
 
 
 def _stored(values: Values, dense_from: float) -> Values:

@@ -161,6 +161,7 @@ def sweep(
                 loss=loss,
                 dtype=dtype,
                 observed=observed,
+                penalties=penalties,
             )
             if n_folds
             else None

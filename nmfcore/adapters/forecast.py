@@ -38,6 +38,7 @@ from nmfcore.reconstruction import svd_errors
 from nmfcore.residuals import best_run_residual_excess
 from nmfcore.runs import Runs
 from nmfcore.solution import stable_solution
+from nmfcore.solvers.penalties import Penalties
 
 SCHEMA = Path(__file__).parents[2] / "workflow/schemas/config.schema.yaml"
 
@@ -132,6 +133,7 @@ def calibrate(V: LabelledMatrix, config: Mapping[str, Any]) -> Calibration:
     times: dict[str, list[float]] = {"fits": [], "validation": [], "summary": [], "solution": []}
     iterations = []
     settings = fit_settings(config)
+    penalties = Penalties(**settings["penalties"])
     fit(V, ranks[0], range(1), {**settings, "max_iter": 2})  # compiled code is loaded at first use
     for rank in ranks:
         runs, seconds = _timed(partial(fit, V, rank, range(n_seeds), settings))
@@ -139,7 +141,7 @@ def calibrate(V: LabelledMatrix, config: Mapping[str, Any]) -> Calibration:
         iterations.append(runs.n_iter.mean())
         times["validation"].append(_validation(V, rank, config))
         times["summary"].append(_timed(partial(_summary, V, rank, runs))[1])
-        times["solution"].append(_timed(partial(_solution, V, runs))[1])
+        times["solution"].append(_timed(partial(_solution, V, runs, penalties))[1])
     return Calibration(
         ranks=tuple(ranks),
         **{stage: tuple(seconds) for stage, seconds in times.items()},
@@ -173,9 +175,9 @@ def _summary(V: LabelledMatrix, rank: int, runs: Runs) -> None:
     summarize_rank(runs, None, None, residual_excess=residual)
 
 
-def _solution(V: LabelledMatrix, runs: Runs) -> None:
+def _solution(V: LabelledMatrix, runs: Runs, penalties: Penalties) -> None:
     if runs.good.any():
-        stable_solution(V.values, runs, observed=V.observed)
+        stable_solution(V.values, runs, observed=V.observed, penalties=penalties)
 
 
 def _held_out(V: LabelledMatrix, rank: int, config: Mapping[str, Any]) -> float:
@@ -184,6 +186,7 @@ def _held_out(V: LabelledMatrix, rank: int, config: Mapping[str, Any]) -> float:
     settings = validation_settings(config)
     options = {name: settings[name] for name in ("root_seed", "loss", "dtype")}
     options |= {"n_starts": settings["starts"], "observed": V.observed}
+    options |= {"penalties": Penalties(**settings["penalties"])}
     return _timed(partial(held_out_by_sample, V.values, rank, **options))[1]
 
 

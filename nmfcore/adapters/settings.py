@@ -30,6 +30,7 @@ def validation_settings(config: Mapping[str, Any], kind: str = "cross_validation
         {
             **config["validate"][kind],
             "loss": fit["loss"],
+            "penalties": fit["penalties"],
             "dtype": fit["dtype"],
             "root_seed": config["root_seed"],
         }

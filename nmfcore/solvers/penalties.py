@@ -40,6 +40,16 @@ class Penalties:
         """What is left of them for coefficients of samples, one by one, when components of unit norm are fixed."""
         return Penalties(l1_H=self.l1_H, l2_H=self.l2_W + self.l2_H)
 
+    def at_scale(self, power: int, beta: float) -> Penalties:
+        """Penalties that are for V times 2^power what these are for V.
+
+        An l1 term scales like V, an l2 term like V², the loss like V^β.
+        """
+        first, second = (2.0 ** (power * (beta - order)) for order in (1, 2))
+        return Penalties(
+            self.l1_W * first, self.l1_H * first, self.l2_W * second, self.l2_H * second
+        )
+
     def on_W(self, W: Floats, H: Floats) -> tuple[Floats, Floats] | None:
         """Linear and quadratic weight of every component for the step in W, (n_runs, rank) each; None if none.
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.optimize import nnls
 
-from nmfcore import factorize
+from nmfcore import Penalties, factorize
 from nmfcore.bi_cross_validation import bi_cross_validate, nonnegative_least_squares
 from nmfcore.errors import InputError
 
@@ -14,8 +14,9 @@ V = stream.poisson(30 * stream.gamma(0.5, size=(40, 3)) @ stream.gamma(0.5, size
 V = V.astype(float)
 
 
-def test_block_by_block_by_the_definition():
-    found = bi_cross_validate(V, 3, n_starts=2, root_seed=5)
+@pytest.mark.parametrize("penalties", [None, Penalties(l1_H=30.0)])
+def test_block_by_block_by_the_definition(penalties):
+    found = bi_cross_validate(V, 3, n_starts=2, root_seed=5, penalties=penalties)
     shuffles = np.random.default_rng(np.random.SeedSequence([5, 0x626C6F63]))
     rows = np.array_split(shuffles.permutation(40), 2)
     columns = np.array_split(shuffles.permutation(36), 2)
@@ -25,7 +26,8 @@ def test_block_by_block_by_the_definition():
             rest_rows = np.setdiff1d(range(40), held_rows)
             rest_columns = np.setdiff1d(range(36), held_columns)
             D = V[np.ix_(rest_rows, rest_columns)]
-            runs = factorize(D, 3, range(2), 5, max_iter=500, tol=1e-5)
+            fit = {"max_iter": 500, "tol": 1e-5, "penalties": penalties}
+            runs = factorize(D, 3, range(2), 5, **fit)
             W, H = (f[runs.loss.argmin()].astype(float) for f in (runs.W, runs.H))
             L = np.array([nnls(H.T, b)[0] for b in V[np.ix_(held_rows, rest_columns)]])
             R = np.array([nnls(W, c)[0] for c in V[np.ix_(rest_rows, held_columns)].T]).T

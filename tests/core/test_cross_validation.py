@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from nmfcore import cross_validation, factorize
+from nmfcore import Penalties, cross_validation, factorize
 from nmfcore.cross_validation import cross_validate, held_out_cells
 from nmfcore.errors import InputError
 
@@ -83,8 +83,8 @@ class TestHeldOutCells:
             np.testing.assert_array_equal(a, b)
 
 
-def oracle(V, rank, n_folds, n_starts, root_seed, observed=None):
-    """Errors of one round, cell by cell, by the definition."""
+def oracle(V, rank, n_folds, n_starts, root_seed, observed=None, l1=0.0):
+    """Errors of one round, cell by cell, by the definition; `l1` of H, in the units of V."""
     seen = np.ones(V.shape, bool) if observed is None else observed
     mass = np.where(seen, V, 0).sum(axis=0)
     errors = np.zeros((n_folds, n_starts))
@@ -94,9 +94,11 @@ def oracle(V, rank, n_folds, n_starts, root_seed, observed=None):
     ):
         visible = seen.copy()
         visible[rows, columns] = False
-        scaled = np.ldexp(V, 1 - np.frexp(np.where(seen, V, 0).max())[1])
+        scale = 2.0 ** (1 - np.frexp(np.where(seen, V, 0).max())[1])
+        scaled, penalties = V * scale, Penalties(l1_H=l1 * scale)
         seeds = range(fold * n_starts, (fold + 1) * n_starts)
-        runs = factorize(scaled, rank, seeds, root_seed, observed=visible, tol=3e-5, max_iter=150)
+        fit = {"observed": visible, "penalties": penalties, "tol": 3e-5, "max_iter": 150}
+        runs = factorize(scaled, rank, seeds, root_seed, **fit)
         losses[fold] = runs.loss
         for start in range(n_starts):
             fit = runs.W[start].astype(float) @ runs.H[start].astype(float)
@@ -128,6 +130,15 @@ class TestErrors:
         np.testing.assert_allclose(found.fold_errors, fold_errors, rtol=1e-9)
         assert found.error == pytest.approx(fold_errors.mean())
         assert found.standard_error == pytest.approx(fold_errors.std(ddof=1) / np.sqrt(3))
+
+    @pytest.mark.parametrize("scale", [1.0, 2.0**-30])
+    def test_folds_are_fitted_under_the_penalties_of_the_runs(self, scale):
+        l1 = 30.0 * scale
+        options = {"n_folds": 3, "n_starts": 2, "root_seed": 4}
+        found = cross_validate(V * scale, 3, penalties=Penalties(l1_H=l1), **options)
+        start_errors, _ = oracle(V * scale, 3, 3, 2, 4, l1=l1)
+        np.testing.assert_allclose(found.start_errors, start_errors, rtol=1e-6)
+        assert (found.start_errors != cross_validate(V * scale, 3, **options).start_errors).all()
 
     def test_of_a_fold_lie_among_those_of_its_starts(self):
         found = cross_validate(V, 4, n_folds=3, n_starts=5)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from nmfcore import Penalties
 from nmfcore.cross_validation import held_out_cells
 from nmfcore.held_out import held_out_by_sample
 
@@ -25,6 +26,14 @@ def test_cells_are_those_of_the_folds():
     found = held_out_by_sample(EXACT, 2, n_folds=3, fraction=0.2, root_seed=4)
     columns = np.concatenate([c for _, c in held_out_cells(EXACT.shape, 3, 0.2, 4)])
     np.testing.assert_array_equal(found.n_cells, np.bincount(columns, minlength=30))
+
+
+def test_folds_are_fitted_under_the_penalties_of_the_solution():
+    strong = Penalties(l1_H=0.5 * EXACT.sum(axis=0).max())
+    plain, penalised = (held_out_by_sample(EXACT, 3, penalties=p) for p in (None, strong))
+    assert np.median(penalised.error) > 2 * np.median(plain.error)
+    scaled = held_out_by_sample(1024 * EXACT, 3, penalties=Penalties(l1_H=1024 * strong.l1_H))
+    np.testing.assert_allclose(scaled.error, penalised.error, rtol=1e-5)
 
 
 def test_the_baseline_is_the_mean_of_what_is_visible():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from nmfcore import factorize
+from nmfcore import Penalties, factorize
 from nmfcore.permutation import (
     permutation_null,
     permutation_p_values,
@@ -53,6 +53,16 @@ class TestNull:
             factorize(permuted_within_features(V, 4, i), 2, range(3), 4).loss.min() for i in (0, 1)
         ]
         np.testing.assert_array_equal(found.losses, expected)
+
+    def test_copies_are_fitted_like_the_matrix(self):
+        like = {"penalties": Penalties(l1_H=30.0), "solver": "mu", "start": "columns"}
+        found = permutation_null(V, 2, range(3), n_permutations=1, root_seed=4, **like)
+        runs = factorize(permuted_within_features(V, 4, 0), 2, range(3), 4, **like)
+        np.testing.assert_array_equal(found.losses, [runs.loss.min()])
+        for name in like:
+            other = {key: value for key, value in like.items() if key != name}
+            plain = permutation_null(V, 2, range(3), n_permutations=1, root_seed=4, **other)
+            assert plain.losses[0] != found.losses[0], name
 
     def test_structure_gains_more_than_chance_up_to_its_rank(self):
         ranks = range(1, 6)

@@ -119,5 +119,6 @@ def solve(
             loss=validation["loss"],
             dtype=validation["dtype"],
             observed=V.observed,
+            penalties=Penalties(**validation["penalties"]),
         )
     write_chosen(paths, rank, solutions, held_out, V.sample_ids.tolist(), origin)

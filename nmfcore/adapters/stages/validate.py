@@ -13,6 +13,7 @@ from nmfcore.adapters.store import Json
 from nmfcore.bi_cross_validation import bi_cross_validate
 from nmfcore.cross_validation import CrossValidation, cross_validate
 from nmfcore.permutation import permutation_null
+from nmfcore.solvers.penalties import Penalties
 
 log = logging.getLogger("nmfcore")
 
@@ -31,6 +32,7 @@ def cross_validated(V: LabelledMatrix, rank: int, settings: Json) -> CrossValida
         tol=settings["tol"],
         dtype=settings["dtype"],
         observed=V.observed,
+        penalties=Penalties(**settings["penalties"]),
     )
 
 
@@ -69,6 +71,9 @@ def permute(matrix: str, rank: int, settings: Json, json: str) -> None:
         max_iter=settings["max_iter"],
         tol=settings["tol"],
         observed=V.observed,
+        penalties=Penalties(**settings["penalties"]),
+        solver=settings["solver"],
+        start=settings["start"],
         dtype=settings["dtype"],
     )
     origin = origin_of(sha256, settings, "permute")
@@ -91,6 +96,7 @@ def validate_blocks(matrix: str, rank: int, settings: Json, json: str) -> None:
             settings["starts"],
             settings["root_seed"],
             loss=settings["loss"],
+            penalties=Penalties(**settings["penalties"]),
             dtype=settings["dtype"],
         ).block_errors
     else:
