@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nmfcore.block_matrix import BlockMatrix
-from nmfcore.solvers.kernels import csr_product
+from nmfcore.solvers.kernels import csr_product, csr_transposed_product
 
 Floats = NDArray[np.floating]
+
+SCATTER_FROM = 2
+"""So many times as many columns as rows, from which a product with a sparse matrix scatters: a store costs more."""
 
 
 class Products(Protocol):
@@ -63,11 +66,11 @@ class SparseProducts:
 
     def with_samples(self, H: Floats) -> Floats:
         """See `Products`."""
-        return _times(self.V, H)
+        return _times(self.V, self.VT, H)
 
     def with_features(self, W: Floats) -> Floats:
         """See `Products`."""
-        return _times(self.VT, W)
+        return _times(self.VT, self.V, W)
 
 
 class BlockProducts:
@@ -126,13 +129,31 @@ def compress(
         Power iterations.
     """
     noise = np.random.default_rng(0).standard_normal((V.shape[1], rank)).astype(V.dtype)
-    Y = V @ noise
+    Y = _right_product(V, noise)
     for _ in range(power):
-        Z = np.linalg.qr(V.T @ np.linalg.qr(Y)[0])[0]
-        Y = V @ Z
+        Z = np.linalg.qr(_left_product(V, np.linalg.qr(Y)[0]))[0]
+        Y = _right_product(V, Z)
     Q = np.linalg.qr(Y)[0]
-    B = (V.T @ Q).T
+    B = _left_product(V, Q).T
     return CompressedProducts(Q, np.ascontiguousarray(B), squared_norm(V))
+
+
+def _right_product(V: Any, X: Floats) -> Floats:
+    """``V @ X``; SciPy takes twice as long where V is sparse."""
+    if not sparse.issparse(V):
+        return np.asarray(V @ X)
+    out = np.empty((X.shape[1], V.shape[0]), X.dtype)
+    csr_product(V.indptr, V.indices, V.data, np.ascontiguousarray(X.T), out)
+    return out.T
+
+
+def _left_product(V: Any, X: Floats) -> Floats:
+    """``V.T @ X``, likewise."""
+    if not sparse.issparse(V):
+        return np.asarray(V.T @ X)
+    out = np.empty((X.shape[1], V.shape[1]), X.dtype)
+    csr_transposed_product(V.indptr, V.indices, V.data, np.ascontiguousarray(X.T), out)
+    return out.T
 
 
 def squared_norm(V: Floats | sparse.csr_array | BlockMatrix) -> float:
@@ -148,10 +169,16 @@ def squares(values: Floats) -> float:
     return float(np.einsum("i,i->", flat, flat, dtype=np.float64))
 
 
-def _times(matrix: sparse.csr_array, factor: Floats) -> Floats:
-    out = np.empty((*factor.shape[:2], matrix.shape[0]), factor.dtype)
-    rows = out.reshape(-1, matrix.shape[0])
-    csr_product(matrix.indptr, matrix.indices, matrix.data, _stack(factor), rows)
+def _times(matrix: sparse.csr_array, transposed: sparse.csr_array, factor: Floats) -> Floats:
+    """Factor @ matrixᵀ, by the way whose panel is smaller: of the factor, which is gathered, or of the sums."""
+    n_out, n_in = matrix.shape
+    out = np.empty((*factor.shape[:2], n_out), factor.dtype)
+    multiply, M = (
+        (csr_transposed_product, transposed)
+        if n_in > SCATTER_FROM * n_out
+        else (csr_product, matrix)
+    )
+    multiply(M.indptr, M.indices, M.data, _stack(factor), out.reshape(-1, n_out))
     return out
 
 
