@@ -5,10 +5,10 @@
     python benchmarks/against_cnmf.py --cnmf-python ~/.cache/cnmf/bin/python --write  # and renew docs/scaling.md
 
 cNMF (Kotliar et al. 2019) divides the counts by the deviation of each gene and factorises that once a rank and seed.
-Ten of its runs, with ranks spread evenly over the grid, are timed as its manual has it: one worker a core, all at once, each
-with one thread. So many more runs take as many times as long. Our sweep gets what cNMF made of the counts, and is timed
-as a user sees it: from the command to the report, with tracking, cross-validation, consensus and the solutions of all
-ranks.
+Ten of its runs, with ranks spread evenly over the grid, are timed as its manual has it: one worker a core, all at once,
+each with one thread. So many more runs take as many times as long. Our sweep gets what cNMF made of the counts, and is
+timed as a user sees it: from the command to the report, with tracking, cross-validation, consensus and the solutions
+of all ranks.
 """
 
 from __future__ import annotations
