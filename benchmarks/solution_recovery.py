@@ -148,16 +148,18 @@ def weak_component(level: str, seed: int, n_weak: int = 3) -> dict[str, Any]:
         "level": level,
         "cosine_weak": float(cosine[3, weak]),
         "support_weak": float(solution.support[weak]),
+        "runs_weak": float(solution.run_support[weak]),
         "interval_weak": [float(x) for x in solution.support_interval[weak]],
         "replication_weak": _replication(solution, [weak]),
         "support_strong": float(solution.support[strong].min()),
+        "runs_strong": float(solution.run_support[strong].min()),
         "replication_strong": _replication(solution, strong),
         "found": rows.size,
     }
 
 
 def on_noise(kind: str, rank: int, shape_name: str = "square") -> dict[str, Any]:
-    """Largest support and replication of any component of noise."""
+    """Largest support of any component of noise, and what it is the smaller of."""
     V = (
         independent_noise(kind, SHAPES[shape_name])
         if kind in INDEPENDENT
@@ -169,6 +171,7 @@ def on_noise(kind: str, rank: int, shape_name: str = "square") -> dict[str, Any]
         "kind": kind,
         "rank": rank,
         "support_max": float(solution.support.max()),
+        "runs_max": float(solution.run_support.max()),
         "replication_max": float(solution.replication.max()),
     }
 

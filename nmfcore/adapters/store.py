@@ -309,6 +309,18 @@ def provenance_of(arrays: Mapping[str, NDArray[Any]]) -> Json:
     return document
 
 
+def read_provenance(path: str | Path) -> Json:
+    """Provenance of an npz whose content somebody has checked: nothing else is read.
+
+    Raises
+    ------
+    ResultError
+        If the file cannot be read.
+    """
+    with _reading(path), np.load(path, allow_pickle=False) as archive:
+        return provenance_of({"provenance": archive["provenance"]})
+
+
 def refuse_mixture(provenances: Mapping[str, Json], keys: Sequence[str]) -> None:
     """Raise unless all files agree on the given keys of their provenance.
 
@@ -506,10 +518,11 @@ class RunFile:
         return self.npz.with_suffix(".tsv")
 
 
-def find_run_files(folder: str | Path) -> list[RunFile]:
-    """Batch files below `results/<name>/`, by rank and seed."""
+def find_run_files(folder: str | Path, suffix: str = ".npz") -> list[RunFile]:
+    """Batch files below `results/<name>/`, by rank and seed; by their tables, if only these are asked for."""
     found = []
-    for npz in Path(folder).glob("runs/rank-*/seeds-*-*.npz"):
+    for file in Path(folder).glob(f"runs/rank-*/seeds-*-*{suffix}"):
+        npz = file.with_suffix(".npz")
         if match := _RUN_FILE.search(npz.as_posix()):
             rank, first, last = map(int, match.groups())
             found.append(RunFile(rank, first, last, npz))
@@ -597,9 +610,9 @@ class SweepFolder:
         seeds = self.settings["seeds"]
         return int(seeds if isinstance(seeds, int) else self.summary(rank)["n_runs"])
 
-    def run_files(self, rank: int | None = None) -> list[RunFile]:
+    def run_files(self, rank: int | None = None, suffix: str = ".npz") -> list[RunFile]:
         """Batch files of one rank or of all that the sweep uses; an earlier, larger one may have left others."""
-        found = {(f.rank, f.first, f.last): f for f in find_run_files(self.root)}
+        found = {(f.rank, f.first, f.last): f for f in find_run_files(self.root, suffix)}
         files = []
         for wanted in self.ranks if rank is None else [rank]:
             existing = [(first, last) for r, first, last in found if r == wanted]
@@ -622,7 +635,7 @@ class SweepFolder:
         """One line a run (columns as in the batch TSV files), by rank and seed."""
         import pandas as pd
 
-        tables = [pd.read_csv(f.tsv, sep="\t") for f in self.run_files()]
+        tables = [pd.read_csv(f.tsv, sep="\t") for f in self.run_files(suffix=".tsv")]
         table = pd.concat(tables)
         table = table[table["seed"] < table["rank"].map(self.n_seeds)]
         return table.sort_values(["rank", "seed"], ignore_index=True)

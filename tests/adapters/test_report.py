@@ -120,7 +120,8 @@ def build(
     for rank in ranks:
         place = f"ranks/rank-{rank}"
         null = [5.5 / rank, 5.6 / rank] if loss == "frobenius" else None
-        document(f"{place}/summary.json", {"rank": rank, "null_losses": null})
+        fits = {"solver": "HALS, extrapolated; dense", "code": provenance["code"]}
+        document(f"{place}/summary.json", {"rank": rank, "null_losses": null, "runs": fits})
         _solution(root, rank, features, samples, document, f"{place}/solution")
         arrays = {"W": _planted(len(features), rank), "components": np.array(["component_1"])}
         store.write_npz(root / place / "solution/solution.npz", arrays, provenance)
@@ -158,6 +159,7 @@ def _rank(
         "linkage": tree,
         "run_labels": np.tile(labels, (N_SEEDS - 1, 1)),
         "run_seeds": np.arange(N_SEEDS - 1),
+        "trace": runs.trace,
     }
     store.write_npz(root / f"ranks/rank-{rank}/consensus.npz", arrays, provenance)
     undefined = None if rank == 1 else 0.95

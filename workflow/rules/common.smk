@@ -11,7 +11,7 @@ LIBRARY = Path(str(workflow.current_basedir)).parents[1]
 if (LIBRARY / "nmfcore").is_dir() and str(LIBRARY) not in sys.path:
     sys.path.insert(0, str(LIBRARY))
 
-from nmfcore.adapters import settings, store
+from nmfcore.adapters import captions, settings, store
 from nmfcore.adapters.code_digests import CODE
 from nmfcore.adapters.config import load_config
 from nmfcore.adapters.examples import EXAMPLES
@@ -244,6 +244,11 @@ def all_run_files(wildcards):
     return [path for rank in ranks_tried() for path in run_files(rank)]
 
 
+def all_run_tables(wildcards):
+    """Tables of the runs of all ranks."""
+    return [path.removesuffix("npz") + "tsv" for path in all_run_files(wildcards)]
+
+
 def all_solution_files(wildcards):
     """Files of the solutions of all ranks."""
     return [path for rank in ranks_tried() for path in solution_files(rank)]
@@ -252,6 +257,16 @@ def all_solution_files(wildcards):
 def caption_file(name):
     """File for the caption of a figure, or of the report: its words depend on the decision."""
     return f"{RESULTS}/figures/captions/{name}.rst"
+
+
+def shown(figure, caption):
+    """The SVG of a figure, marked for `snakemake --report`."""
+    return report(
+        f"{RESULTS}/figures/{figure}.svg",
+        caption=f"{Path.cwd()}/{caption_file(caption)}",
+        category=captions.category(figure),
+        labels=captions.labels(figure),
+    )
 
 
 def result_files(wildcards):

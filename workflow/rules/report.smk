@@ -1,22 +1,11 @@
 """Figures, the self-contained report, and the captions that `snakemake --report` shows beside them."""
 
-from nmfcore.adapters import captions
 from nmfcore.adapters.captions import EVERY_CONSENSUS
 from nmfcore.adapters.store import CONSENSUS_FIGURE
 
 # One job draws the figures whose ranks are known beforehand.
 DRAWN = figure_names(RANK_RULE.ranks if RANK_RULE.coarse == 1 else ())
 CAPTIONS = ["report", *DRAWN, *([EVERY_CONSENSUS] if RANK_RULE.coarse > 1 else [])]
-
-
-def shown(figure, caption):
-    """The SVG of a figure, marked for `snakemake --report`."""
-    return report(
-        f"{RESULTS}/figures/{figure}.svg",
-        caption=f"{Path.cwd()}/{caption_file(caption)}",
-        category=captions.category(figure),
-        labels=captions.labels(figure),
-    )
 
 
 rule report:
@@ -33,7 +22,7 @@ rule report:
             f"{RESULTS}/ranks/rank-{{rank}}/summary.json"
         ),
         solutions=all_solution_files,
-        runs=all_run_files,
+        tables=all_run_tables,
         drawn=lambda wildcards: [
             f"{RESULTS}/figures/{figure}.{kind}"
             for figure in figure_names(ranks_tried())

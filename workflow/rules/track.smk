@@ -15,9 +15,7 @@ if config["tracking"]["enabled"]:
     rule track_fits:
         input:
             runs=all_run_files,
-            tables=lambda wildcards: [
-                path.removesuffix("npz") + "tsv" for path in all_run_files(wildcards)
-            ],
+            tables=all_run_tables,
             # Beside the solution and the report, which leave cores idle, rather than beside the runs.
             decision=RECOMMENDATION,
         output:

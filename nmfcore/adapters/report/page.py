@@ -134,21 +134,20 @@ def _digests(folder: store.SweepFolder) -> list[tuple[str, str]]:
     """What made the results: the matrix, the settings, and the code of each stage."""
     decided = folder.recommendation["provenance"]
     rank = folder.ranks[-1]
-    _, fitted = store.read_runs([folder.run_files(rank)[0].npz])
+    summary = folder.summary(rank)
     return [
         ("Matrix", decided["input_sha256"]),
         ("Settings", decided["settings_sha256"]),
-        ("Code of the runs", fitted["code"]),
-        ("Code of the criteria", folder.summary(rank)["provenance"]["code"]),
+        ("Code of the runs", summary["runs"]["code"]),
+        ("Code of the criteria", summary["provenance"]["code"]),
         ("Code of the decision", decided["code"]),
         ("Code of the solutions", folder.solution_at(rank)[0]["provenance"]["code"]),
     ]
 
 
 def _solver(folder: store.SweepFolder) -> str:
-    """Name the solver, as one of the batches tells."""
-    runs, _ = store.read_runs([folder.run_files(folder.ranks[-1])[0].npz])
-    return runs.solver
+    """Name the solver, as the runs of the last rank tell."""
+    return str(folder.summary(folder.ranks[-1])["runs"]["solver"])
 
 
 def _versions() -> list[tuple[str, str]]:

@@ -79,8 +79,10 @@ def summarize(
         "seeds": seeds,
     }
     origin = origin_of(sha256, settings, "summarize")
-    store.write_npz(npz, _consensus_arrays(summary, V), origin)
-    store.write_json(json, {**summary.criteria.as_document(), "provenance": origin})
+    arrays = {**_consensus_arrays(summary, V), "trace": gathered.trace}
+    store.write_npz(npz, arrays, origin)
+    fits = {"solver": gathered.solver, "code": provenance["code"]}
+    store.write_json(json, {**summary.criteria.as_document(), "runs": fits, "provenance": origin})
 
 
 def _consensus_arrays(summary: RankSummary, V: LabelledMatrix) -> dict[str, Any]:
