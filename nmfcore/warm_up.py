@@ -4,6 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from nmfcore.block_matrix import BlockMatrix
+from nmfcore.cross_validation import cross_validate
 from nmfcore.factorization import factorize
 
 
@@ -18,7 +19,9 @@ def warm_up() -> None:
             for observed in (None, hole):
                 factorize(V, 2, range(2), loss=loss, max_iter=3, observed=observed, dtype=dtype)
         for loss in ("frobenius", "kullback-leibler"):
-            factorize(thin, 2, range(2), loss=loss, max_iter=3, dtype=dtype)
+            for matrix in (thin, thin[:10]):  # more columns than rows: products scatter
+                factorize(matrix, 2, range(2), loss=loss, max_iter=3, dtype=dtype)
+        cross_validate(thin, 2, 2, 1, max_iter=3, dtype=dtype)
         large = BlockMatrix.of(thin.astype(dtype))
         for blocks in (large, large.T):
             blocks.times(np.ones((1, blocks.shape[1]), dtype))
