@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmfcore.classic_rules import CLASSIC_RULES
-from nmfcore.selection import Confidence, Decision, SelectionRule, recommend
+from nmfcore.selection import Confidence, Decision, SelectionRule, key_ranks, recommend
 
 
 class TestRank:
@@ -237,6 +237,41 @@ class TestNoStableSolution:
         assert found.rank is None
         assert found.decision == Decision.NO_STABLE_SOLUTION
         assert any("converge" in warning for warning in found.warnings)
+
+
+class TestKeyRanks:
+    """What an answer hangs on: the ranks whose neighbours must have been tried."""
+
+    @pytest.mark.parametrize("turned", [1, -1])
+    @pytest.mark.parametrize(
+        ("criteria", "keys"),
+        [
+            (curve([0.8, 0.5, 0.3, 0.32, 0.34]), (3,)),
+            (curve([0.8, 0.5, 0.3, 0.295, 0.292, 0.31], held_out_cost=0.01), (3, 5)),
+            (curve([0.3, 0.35, 0.4]), (1,)),
+            (curve([0.8, 0.5, 0.3, 0.35], stability=0.3, weakest=-0.4), (3,)),
+            (curve([None] * 4), (4,)),
+            ([of_rank(1), of_rank(2, None, 0.2, -0.4), of_rank(4, None, 0.1, -0.4)], (2,)),
+            ([of_rank(3, None, 0.1, -0.4), of_rank(5, None, 0.2, -0.4)], (5,)),
+        ],
+        ids=["best", "slight gain", "noise", "unstable", "by runs", "by runs, unstable", "last"],
+    )
+    def test_are_the_best_the_smallest_that_suffices_and_the_recommended(
+        self, criteria, keys, turned
+    ):
+        assert key_ranks(criteria[::turned]) == keys
+
+    def test_follow_the_thresholds(self):
+        criteria = curve([0.8, 0.5, 0.3, 0.295, 0.292, 0.31], held_out_cost=0.01)
+        assert key_ranks(criteria, SelectionRule(min_gain=0.3)) == (5,)
+
+    def test_hold_the_stable_rank_that_takes_the_place_of_another(self):
+        criteria = curve([0.8, 0.5, 0.3, 0.3, 0.3, 0.4], wobble=0.01)
+        for rank in (3, 4):
+            criteria[rank - 1] = of_rank(rank, 0.3, 0.4, -0.2, wobble=0.01)
+        found = recommend(criteria).rank
+        assert found == 5
+        assert {3, 5} <= set(key_ranks(criteria))
 
 
 class TestWarnings:
