@@ -55,7 +55,8 @@ from nmfcore.divergence import divergences, sum_of_squares
 from nmfcore.factorization import factorize, transform
 from nmfcore.problem import DENSE_FROM_DENSITY, LOSSES
 from nmfcore.runs import Runs
-from nmfcore.solvers import alternating, hals, kullback_leibler, products, registry
+from nmfcore.solvers import hals, kullback_leibler, products, registry
+from nmfcore.solvers.arrays import HostArrays
 from nmfcore.solvers.lacking import LackingCells
 from nmfcore.warm_up import warm_up
 
@@ -610,7 +611,7 @@ WATCHED: tuple[tuple[Any, str, str, Callable[..., float]], ...] = (
     (LackingCells, "sweep", "lacking cells", _uncounted),
     (LackingCells, "slopes", "lacking cells", _uncounted),
     (hals, "gram", "Gram matrices", _uncounted),
-    (alternating, "extrapolate", "extrapolation", _uncounted),
+    (HostArrays, "extrapolate", "extrapolation", _uncounted),
     (registry, "compress", "compression", _uncounted),
     (nmfcore.factorization, "divergences", "final loss", _uncounted),
     (nmfcore.factorization, "pose", "checking V", _uncounted),

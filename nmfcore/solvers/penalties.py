@@ -45,6 +45,8 @@ class Penalties:
 
         An l1 term scales like V, an l2 term like V², the loss like V^β.
         """
+        if not self:  # the powers may be out of range
+            return self
         first, second = (2.0 ** (power * (beta - order)) for order in (1, 2))
         return Penalties(
             self.l1_W * first, self.l1_H * first, self.l2_W * second, self.l2_H * second

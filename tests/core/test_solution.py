@@ -324,7 +324,7 @@ class TestOutliers:
     def test_a_single_run_is_polished_and_has_no_stability(self):
         solution = stable_solution(V, RUNS.take(np.array([3])))
         assert solution.stability is None
-        np.testing.assert_array_equal(solution.support, 1)
+        np.testing.assert_array_equal(solution.run_support, 1)
         assert solution.loss <= RUNS.loss[3] * (1 + 1e-6)
         assert solution.density is None
 
