@@ -170,7 +170,7 @@ def _legends(figure: Figure, axes: Axes, branches: Sequence[Branch], bottom: flo
     bar.set_ticks((0, 0.5, 1), labels=["0", "0.5", "1"])
     bar_axes.tick_params(length=2, labelsize=6)
     bar_axes.set_xlabel(
-        "support: share of the runs, or of the halves of the samples, that find it", loc="left"
+        "support: share of runs, or of sample halves, that find it", loc="left"
     )
     says = ["area: share of the whole"]
     if Origin.NEW in present:
