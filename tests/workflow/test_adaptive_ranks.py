@@ -23,8 +23,8 @@ AROUND = [2, 3, 4, 5]
 
 
 @pytest.fixture(scope="module")
-def config(small_config: dict[str, Any]) -> dict[str, Any]:
-    return {**small_config, "ranks": COARSE}
+def config(untracked_config: dict[str, Any]) -> dict[str, Any]:
+    return {**untracked_config, "ranks": COARSE}
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_the_snakemake_report_shows_every_map_with_its_rank(
 def test_a_rank_that_the_user_chose_is_tried_in_any_case(
     config: dict[str, Any], tmp_path: Path
 ) -> None:
-    chosen = {**config, "select": {"rank": 9}, "tracking": {"enabled": False}}
+    chosen = {**config, "select": {"rank": 9}}
     done = run_sweep(tmp_path / "project", chosen, "--until", "decide_ranks")
     assert done.returncode == 0, done.stdout
     decision = store.read_json(tmp_path / "project/results/small/selection/ranks-1.json")

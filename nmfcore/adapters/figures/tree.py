@@ -169,9 +169,7 @@ def _legends(figure: Figure, axes: Axes, branches: Sequence[Branch], bottom: flo
     bar.outline.set_visible(False)
     bar.set_ticks((0, 0.5, 1), labels=["0", "0.5", "1"])
     bar_axes.tick_params(length=2, labelsize=6)
-    bar_axes.set_xlabel(
-        "support: share of runs, or of sample halves, that find it", loc="left"
-    )
+    bar_axes.set_xlabel("support: share of runs, or of sample halves, that find it", loc="left")
     says = ["area: share of the whole"]
     if Origin.NEW in present:
         says.append("no line from the left: new")
