@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 EVERY_S = 10.0
@@ -21,12 +21,14 @@ class ProgressHandler(logging.Handler):
 
     Parameters
     ----------
-    n_ranks, n_fits : int
-        Of the whole sweep.
+    ranks : collection of int
+        That are tried in any case; others join them as their jobs begin.
+    n_seeds : int
+        Fits of a rank at most.
     n_batches : int
-        Jobs that the fits of the whole sweep take.
+        Jobs that all fits of these ranks take.
     n_present : int
-        Fits that are on disk; they count unless every batch is to be computed again.
+        Their fits that are on disk; they count unless every batch is to be computed again.
     say : callable
         Takes a line.
     now : callable
@@ -35,15 +37,15 @@ class ProgressHandler(logging.Handler):
 
     def __init__(
         self,
-        n_ranks: int,
-        n_fits: int,
+        ranks: Collection[int],
+        n_seeds: int,
         n_batches: int,
         n_present: int,
         say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
-        self._n_ranks, self._n_fits = n_ranks, n_fits
+        self._ranks, self._n_seeds = set(ranks), n_seeds
         self._n_batches, self._fits_done = n_batches, n_present
         self._say, self._now = say, now
         self._planned: Counter[str] = Counter()
@@ -62,6 +64,8 @@ class ProgressHandler(logging.Handler):
             if self._planned["factorize"] >= self._n_batches:
                 self._fits_done = 0
         elif event == "job_info":
+            if rank := (fields["wildcards"] or {}).get("rank"):
+                self._ranks.add(int(rank))
             self._running[fields["jobid"]] = (
                 fields["rule_name"],
                 self._now(),
@@ -88,10 +92,12 @@ class ProgressHandler(logging.Handler):
     def line(self) -> str:
         """What is done and what is left, as far as can be told."""
         left = self._left()
-        fits = min(self._fits_done, self._n_fits - left["factorize"])
-        ranks = self._n_ranks - max(left["summarize"], left["solve_rank"])
+        n_ranks = len(self._ranks)
+        n_fits = n_ranks * self._n_seeds
+        fits = min(self._fits_done, n_fits - left["factorize"])
+        ranks = n_ranks - max(left["summarize"], left["solve_rank"])
         return (
-            f"Progress: {fits:,} of {self._n_fits:,} fits, {ranks} of {self._n_ranks} ranks done; "
+            f"Progress: {fits:,} of {n_fits:,} fits, {ranks} of {n_ranks} ranks done; "
             f"about {duration(self._seconds_left(left))} left"
         )
 

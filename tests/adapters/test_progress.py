@@ -19,8 +19,8 @@ class Sweep:
     def __init__(self, **sizes: int) -> None:
         self.time = 100.0
         self.said: list[str] = []
-        sizes = {"n_ranks": 2, "n_fits": 40, "n_batches": 4, "n_present": 0} | sizes
-        self.handler = ProgressHandler(**sizes, say=self.said.append, now=lambda: self.time)
+        sizes = {"n_seeds": 20, "n_batches": 4, "n_present": 0} | sizes
+        self.handler = ProgressHandler((1, 2), **sizes, say=self.said.append, now=lambda: self.time)
         self.event("run_info", stats=STATS)
 
     def event(self, name: str | None, **fields: Any) -> None:
@@ -56,7 +56,7 @@ def test_jobs_at_once_share_the_time() -> None:
 
 
 def test_fits_on_disk_count_as_done() -> None:
-    sweep = Sweep(n_batches=8, n_fits=104, n_present=64)  # four of eight batches are to be computed
+    sweep = Sweep(n_batches=8, n_seeds=52, n_present=64)  # four of eight batches are to be computed
     sweep.job(1, "factorize", 20)
     assert sweep.said[-1].startswith("Progress: 74 of 104 fits")
 
@@ -76,6 +76,16 @@ def test_quick_jobs_and_the_last_one_are_not_told_of() -> None:
     sweep.time += 60
     sweep.event("job_finished", job_id=99)  # of nobody
     assert len(sweep.said) == 1
+
+
+def test_ranks_that_are_added_on_the_way_count_from_their_first_job() -> None:
+    sweep = Sweep()
+    sweep.event("run_info", stats={"factorize": 2, "summarize": 1, "total": 3})
+    wildcards = {"rank": "7", "first": "0", "last": "9"}
+    sweep.event("job_info", jobid=1, rule_name="factorize", wildcards=wildcards)
+    sweep.time += 20
+    sweep.event("job_finished", job_id=1)
+    assert sweep.said[-1].startswith("Progress: 10 of 60 fits, 2 of 3 ranks done")
 
 
 def test_other_messages_pass() -> None:

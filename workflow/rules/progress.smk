@@ -6,13 +6,13 @@ from nmfcore.adapters.progress import ProgressHandler
 
 logger.addHandler(
     ProgressHandler(
-        n_ranks=len(RANK_RULE.ranks),
-        n_fits=len(RANK_RULE.ranks) * STAGES[-1],
-        n_batches=sum(len(planned[STAGES[-1]]) for planned in BATCHES.values()),
+        RANK_RULE.first,
+        n_seeds=STAGES[-1],
+        n_batches=sum(len(BATCHES[rank][STAGES[-1]]) for rank in RANK_RULE.first),
         n_present=sum(
             last - first + 1
-            for rank, planned in BATCHES.items()
-            for first, last in planned[STAGES[-1]]
+            for rank in RANK_RULE.first
+            for first, last in BATCHES[rank][STAGES[-1]]
             if Path(f"{RESULTS}/runs/rank-{rank}/seeds-{first}-{last}.npz").exists()
         ),
     )
