@@ -1,4 +1,4 @@
-"""Norms that neither overflow nor underflow."""
+"""Norms of components, of one solution and of a batch."""
 
 from __future__ import annotations
 
@@ -23,3 +23,17 @@ def column_norms(W: NDArray[np.floating]) -> Array:
     peak = np.abs(values).max(axis=-2, initial=0.0)
     scaled = values / np.where(peak > 0, peak, 1.0)[..., None, :]
     return np.asarray(peak * np.sqrt(np.einsum("...mk,...mk->...k", scaled, scaled)))
+
+
+def batch_norms(factor: NDArray[np.floating]) -> Array:
+    """Euclidean norms of the components of every run, summed in float64; at the scale of a problem, whose sums fit.
+
+    Parameters
+    ----------
+    factor : (n_runs, rank, length) ndarray
+
+    Returns
+    -------
+    (n_runs, rank) ndarray of float64
+    """
+    return np.asarray(np.sqrt(np.einsum("skn,skn->sk", factor, factor, dtype=np.float64)))

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from nmfcore.norms import batch_norms
 from nmfcore.solvers.arrays import Arrays, Factor
 
 Floats = NDArray[np.floating]
@@ -145,7 +146,7 @@ def iterate_H(updates: Updates, W: Floats, H: Floats, max_iter: int, tol: float)
 
 def kkt_residual(updates: Updates, W: Floats, H: Floats) -> NDArray[np.float64]:
     """√(‖min(W, ∇_W)‖² + ‖min(H, ∇_H)‖²) of norm-balanced factors: 0 at a stationary point."""
-    norms = [np.sqrt(np.einsum("skn,skn->sk", f, f, dtype=np.float64)) for f in (W, H)]
+    norms = [batch_norms(factor) for factor in (W, H)]
     with np.errstate(divide="ignore", invalid="ignore"):
         balance = np.sqrt(norms[1] / norms[0])
     balance = np.where(np.isfinite(balance) & (balance > 0), balance, 1).astype(W.dtype)[..., None]

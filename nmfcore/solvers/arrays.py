@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from nmfcore.norms import batch_norms
 from nmfcore.solvers.kernels import extrapolate
 
 Floats = NDArray[np.floating]
@@ -85,7 +86,7 @@ class HostArrays:
 
     def norms(self, factor: Floats) -> NDArray[np.float64]:
         """See `Arrays`."""
-        return np.asarray(np.sqrt(np.einsum("skn,skn->sk", factor, factor, dtype=np.float64)))
+        return batch_norms(factor)
 
     def scale(self, factor: Floats, powers: NDArray[np.int64]) -> None:
         """See `Arrays`."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nmfcore.norms import batch_norms
+
 Floats = NDArray[np.floating]
 
 
@@ -82,7 +84,7 @@ class Penalties:
     def value(self, W: Floats, H: Floats) -> NDArray[np.float64]:
         """Penalty of every run."""
         w1, h1 = (f.sum(axis=2, dtype=np.float64) for f in (W, H))
-        w2, h2 = (_norms(f) for f in (W, H))
+        w2, h2 = (batch_norms(f) for f in (W, H))
         terms = (
             self.l1_H * h1 * w2
             + self.l1_W * w1 * h2
@@ -94,13 +96,9 @@ class Penalties:
 def _weights(
     moving: Floats, fixed: Floats, l1_moving: float, l1_fixed: float, l2: float
 ) -> tuple[Floats, Floats]:
-    fixed_norm = _norms(fixed)
-    moving_norm = np.maximum(_norms(moving), np.finfo(moving.dtype).tiny)
+    fixed_norm = batch_norms(fixed)
+    moving_norm = np.maximum(batch_norms(moving), np.finfo(moving.dtype).tiny)
     fixed_sum = fixed.sum(axis=2, dtype=np.float64)
     linear = l1_moving * fixed_norm
     quadratic = l2 * fixed_norm**2 + l1_fixed * fixed_sum / moving_norm
     return linear.astype(moving.dtype), quadratic.astype(moving.dtype)
-
-
-def _norms(factor: Floats) -> NDArray[np.float64]:
-    return np.asarray(np.sqrt(np.einsum("skn,skn->sk", factor, factor, dtype=np.float64)))
