@@ -201,9 +201,9 @@ class BlockMatrix:
         out = np.zeros((len(factors), self.shape[0]), self.dtype)
         for rows, block in self.blocks():
             if self.transposed:
-                out += _times(np.ascontiguousarray(factors[:, rows]), block)
+                out += times_block(np.ascontiguousarray(factors[:, rows]), block)
             else:
-                out[:, rows] = _times_transposed(factors, block)
+                out[:, rows] = times_block_transposed(factors, block)
         return out
 
     def __matmul__(self, other: Floats) -> Floats:
@@ -266,7 +266,7 @@ def _scaled(data: Floats, exponent: int, dtype: np.dtype[Any]) -> Floats:
     return out
 
 
-def _times(factors: Floats, block: Block) -> Floats:
+def times_block(factors: Floats, block: Block) -> Floats:
     """``factors @ block``."""
     if not sparse.issparse(block):
         return np.asarray(factors @ block)
@@ -278,7 +278,7 @@ def _times(factors: Floats, block: Block) -> Floats:
     return out
 
 
-def _times_transposed(factors: Floats, block: Block) -> Floats:
+def times_block_transposed(factors: Floats, block: Block) -> Floats:
     """``factors @ blockᵀ``."""
     if not sparse.issparse(block):
         return np.asarray(factors @ block.T)

@@ -47,7 +47,8 @@ class RankRule:
 
     def __post_init__(self) -> None:
         ascend = all(a < b for a, b in zip(self.ranks, self.ranks[1:], strict=False))
-        if not self.ranks or self.ranks[0] < 1 or not ascend:
+        whole = all(rank == int(rank) for rank in self.ranks)
+        if not self.ranks or self.ranks[0] < 1 or not ascend or not whole:
             raise InputError("Ranks must be different whole numbers of at least 1, ascending.")
         if self.coarse < 1:
             raise InputError(f"Ranks: every {self.coarse} of them cannot be tried; at least 1.")

@@ -126,7 +126,7 @@ def sweep(
     >>> sweep(V, ranks=range(1, 6), seeds=10).recommendation.rank
     3
     """
-    grid = ranks if isinstance(ranks, RankRule) else _grid(ranks)
+    grid = ranks if isinstance(ranks, RankRule) else RankRule(tuple(sorted(set(ranks))))
     problem = pose(V, observed, loss)
     values = problem.given
     if not values.max() > 0:
@@ -194,13 +194,6 @@ def sweep(
         tuple(rank_decisions),
         seed_decisions,
     )
-
-
-def _grid(ranks: Iterable[int]) -> RankRule:
-    given = sorted(set(ranks))
-    if any(rank != int(rank) for rank in given):
-        raise InputError("Ranks must be different whole numbers of at least 1, ascending.")
-    return RankRule(tuple(given))
 
 
 def _by_rank(found: dict[int, _T]) -> dict[int, _T]:

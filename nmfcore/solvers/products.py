@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nmfcore.block_matrix import BlockMatrix
+from nmfcore.block_matrix import BlockMatrix, times_block, times_block_transposed
 from nmfcore.solvers.kernels import csr_product, csr_transposed_product
 
 Floats = NDArray[np.floating]
@@ -142,18 +142,14 @@ def _right_product(V: Any, X: Floats) -> Floats:
     """``V @ X``; SciPy takes twice as long where V is sparse."""
     if not sparse.issparse(V):
         return np.asarray(V @ X)
-    out = np.empty((X.shape[1], V.shape[0]), X.dtype)
-    csr_product(V.indptr, V.indices, V.data, np.ascontiguousarray(X.T), out)
-    return out.T
+    return times_block_transposed(np.ascontiguousarray(X.T), V).T
 
 
 def _left_product(V: Any, X: Floats) -> Floats:
     """``V.T @ X``, likewise."""
     if not sparse.issparse(V):
         return np.asarray(V.T @ X)
-    out = np.empty((X.shape[1], V.shape[1]), X.dtype)
-    csr_transposed_product(V.indptr, V.indices, V.data, np.ascontiguousarray(X.T), out)
-    return out.T
+    return times_block(np.ascontiguousarray(X.T), V).T
 
 
 def squared_norm(V: Floats | sparse.csr_array | BlockMatrix) -> float:

@@ -112,9 +112,11 @@ class Hals(Solver):
         if near and problem.lack is not None:
             return None, ""
         stand_in, words = _stand_in(problem, rank)
-        if stand_in is None:
-            return None, words
-        return HalsUpdates(stand_in, None, problem.penalties), words
+        return (None if stand_in is None else self._rough(stand_in, problem)), words
+
+    def _rough(self, products: Products, problem: Problem) -> Updates:
+        """Half-steps on products with a matrix that stands in for V."""
+        return HalsUpdates(products, None, problem.penalties)
 
     def storage(self, problem: Problem) -> str:
         """See `Solver`."""
@@ -136,12 +138,10 @@ class HalsOnDevice(Hals):
 
     def updates(self, problem: Problem) -> Updates:
         """See `Solver`."""
-        return DeviceHalsUpdates(products_of(problem.V))
+        return self._rough(products_of(problem.V), problem)
 
-    def easier(self, problem: Problem, rank: int, near: bool) -> tuple[Updates | None, str]:
-        """See `Solver`."""
-        stand_in, words = _stand_in(problem, rank)
-        return (None if stand_in is None else DeviceHalsUpdates(stand_in)), words
+    def _rough(self, products: Products, problem: Problem) -> Updates:
+        return DeviceHalsUpdates(products)
 
     def storage(self, problem: Problem) -> str:
         """See `Solver`."""
