@@ -21,6 +21,7 @@ from nmfcore.solvers.kernels import entries_at, products_at
 from nmfcore.solvers.penalties import Penalties
 
 Array = NDArray[np.float64]
+Floats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 Cells = tuple[NDArray[np.integer], NDArray[np.integer]]
 
@@ -372,10 +373,10 @@ def _held_out_errors(
 ) -> Array:
     """Error of every start over the hidden cells of a fold."""
     errors, total = np.zeros(len(runs)), 0.0
-    bases, coefficients = runs.W, np.ascontiguousarray(runs.H.transpose(0, 2, 1))
+    coefficients = np.ascontiguousarray(runs.H.transpose(0, 2, 1))
     for start in range(0, cells[0].size, _CHUNK):
         rows, columns = (index[start : start + _CHUNK] for index in cells)
-        v = _entries(values, rows, columns)
+        v = entries(values, rows, columns)
         low, high = bounds.at(rows, columns)
         if scale.beta <= 0:
             v = np.maximum(v, low)
@@ -388,15 +389,22 @@ def _held_out_errors(
         rows, columns = rows[counted], columns[counted]
         low, high = low[counted], high[counted]
         total += float(weights @ absolute_deviation(v, null, scale.beta))
-        for i, (W, H) in enumerate(zip(bases, coefficients, strict=True)):
-            product = np.empty(rows.size)
-            products_at(rows, columns, W, H, product)
-            predicted = np.clip(product, low, high)
+        for i, (W, H) in enumerate(zip(runs.W, coefficients, strict=True)):
+            predicted = np.clip(fitted(W, H, rows, columns), low, high)
             errors[i] += float(weights @ absolute_deviation(v, predicted, scale.beta))
     return errors / total if total > 0 else np.full(len(runs), np.nan)
 
 
-def _entries(values: Any, rows: NDArray[np.integer], columns: NDArray[np.integer]) -> Array:
+def fitted(
+    W: Floats, profiles: Floats, rows: NDArray[np.integer], columns: NDArray[np.integer]
+) -> Array:
+    """Entries of W H at some cells, summed in float64; `profiles` is Hᵀ."""
+    found = np.empty(rows.size)
+    products_at(rows, columns, W, profiles, found)
+    return found
+
+
+def entries(values: Any, rows: NDArray[np.integer], columns: NDArray[np.integer]) -> Array:
     """Entries of an array, or of CSR, at cells that are sorted by row and column."""
     if not sparse.issparse(values):
         return np.asarray(values[rows, columns], np.float64)

@@ -10,7 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from nmfcore.blocks import submatrix
-from nmfcore.cross_validation import fold_fits, held_out_cells, looked_at, row_maxima
+from nmfcore.cross_validation import (
+    entries,
+    fitted,
+    fold_fits,
+    held_out_cells,
+    looked_at,
+    row_maxima,
+)
 from nmfcore.problem import pose
 from nmfcore.solvers.penalties import Penalties
 
@@ -114,10 +121,9 @@ def held_out_by_sample(
     )
     for (rows, columns), visible, runs in fits:
         best = int(np.where(np.isfinite(runs.loss), runs.loss, np.inf).argmin())
-        W, H = runs.W[best].astype(float), runs.H[best].astype(float)
         largest, mean = _visible_rows(values, visible)
-        v = np.asarray(values[rows, columns], np.float64).ravel()
-        product = np.einsum("ck,kc->c", W[rows], H[:, columns])
+        v = entries(values, rows, columns)
+        product = fitted(runs.W[best], np.ascontiguousarray(runs.H[best].T), rows, columns)
         predicted = np.clip(np.nan_to_num(product), 0, largest[rows])
         for sums, terms in (
             (squares, (v - predicted) ** 2),

@@ -240,8 +240,8 @@ def _damaged(path: str | Path, why: str) -> ResultError:
     )
 
 
-def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
-    """Arrays of a sealed npz.
+def read_npz(path: str | Path, *names: str) -> dict[str, NDArray[Any]]:
+    """Arrays of a sealed npz, or some of them.
 
     Raises
     ------
@@ -249,7 +249,7 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
         If the file is missing, truncated, altered, or no sealed npz.
     """
     with _sealed(path) as file, _reading(path), np.load(file, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+        return {name: archive[name] for name in names or archive.files}
 
 
 def _sealed(path: str | Path) -> IO[bytes]:
@@ -601,9 +601,9 @@ class SweepFolder:
         """`ranks/rank-<k>/summary.json`."""
         return read_json(self.root / f"ranks/rank-{rank}/summary.json")
 
-    def consensus(self, rank: int) -> dict[str, NDArray[Any]]:
-        """Arrays of `ranks/rank-<k>/consensus.npz`."""
-        return read_npz(self.root / f"ranks/rank-{rank}/consensus.npz")
+    def consensus(self, rank: int, *names: str) -> dict[str, NDArray[Any]]:
+        """Arrays of `ranks/rank-<k>/consensus.npz`, or some of them: the matrix may be large."""
+        return read_npz(self.root / f"ranks/rank-{rank}/consensus.npz", *names)
 
     def n_seeds(self, rank: int) -> int:
         """Seeds of a rank: as the configuration says, or as many as its runs turned out to need."""

@@ -185,6 +185,11 @@ def of_ranks(pattern, stage=None):
     return [pattern.format(rank=rank) for rank in ranks_tried(stage)]
 
 
+def summary_files(stage=None):
+    """Summaries of the ranks that were tried, or those that a decision rests on."""
+    return of_ranks(f"{RESULTS}/ranks/rank-{{rank}}/summary.json", stage)
+
+
 # Jobs of a cluster or, without one, cores of this machine.
 AT_ONCE = workflow.resource_settings.nodes or workflow.resource_settings.cores or 1
 # Numbers of seeds that a rank may end with, and the ranks that may be tried.

@@ -4,10 +4,7 @@ if RANK_RULE.coarse > 1:
 
     checkpoint decide_ranks:
         input:
-            summaries=lambda wildcards: of_ranks(
-                f"{RESULTS}/ranks/rank-{{rank}}/summary.json",
-                stage=int(wildcards.stage),
-            ),
+            summaries=lambda wildcards: summary_files(int(wildcards.stage)),
         output:
             json=f"{RESULTS}/selection/ranks-{{stage}}.json",
         log:

@@ -18,9 +18,7 @@ rule report:
         consensus=lambda wildcards: of_ranks(
             f"{RESULTS}/ranks/rank-{{rank}}/consensus.npz"
         ),
-        summaries=lambda wildcards: of_ranks(
-            f"{RESULTS}/ranks/rank-{{rank}}/summary.json"
-        ),
+        summaries=lambda wildcards: summary_files(),
         solutions=all_solution_files,
         tables=all_run_tables,
         drawn=lambda wildcards: [

@@ -3,9 +3,7 @@
 
 rule select:
     input:
-        summaries=lambda wildcards: of_ranks(
-            f"{RESULTS}/ranks/rank-{{rank}}/summary.json"
-        ),
+        summaries=lambda wildcards: summary_files(),
     output:
         tsv=f"{RESULTS}/selection/criteria.tsv",
         json=RECOMMENDATION,

@@ -127,7 +127,9 @@ def _error_by_seed(folder: store.SweepFolder) -> Figure:
 
 
 def _error_histories(folder: store.SweepFolder) -> Figure:
-    return error_histories({rank: folder.consensus(rank)["trace"] for rank in folder.ranks})
+    return error_histories(
+        {rank: folder.consensus(rank, "trace")["trace"] for rank in folder.ranks}
+    )
 
 
 def _components(folder: store.SweepFolder) -> Figure:
