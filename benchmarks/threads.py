@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.matrices import CASES, QUICK_CASES
@@ -82,19 +81,18 @@ def main() -> int:
     seeds = 20 if options.quick else 50
     batches = [Batch(V, rank, seeds, "frobenius", 2000) for rank in options.ranks or case.ranks]
     batches.append(Batch(V, case.kl_rank, 20, "kullback-leibler", 10))
-    with threadpool_limits(1, "blas"):
-        batches[-1].solve(1)  # what is compiled at first use
-        made = environment()
-        print(
-            f"{case.origin} {V.shape[0]} × {V.shape[1]}. {date.today()}; {made['cpu']}, {os.cpu_count()} cores; "
-            f"Python {made['python']}; BLAS {'; '.join(made['blas'])}; one thread of it a call. "
-            f"Load at the start: {os.getloadavg()[0]:.1f}.\n",
-            flush=True,
-        )
-        print(f"| batch | 1 thread, s | {options.threads} threads, s | ratio | same bits |")
-        print("|---|---|---|---|---|")
-        for batch in batches:
-            print(row(batch, options.threads), flush=True)
+    batches[-1].solve(1)  # what is compiled at first use
+    made = environment()
+    print(
+        f"{case.origin} {V.shape[0]} × {V.shape[1]}. {date.today()}; {made['cpu']}, {os.cpu_count()} cores; "
+        f"Python {made['python']}; BLAS {'; '.join(made['blas'])}; one thread of it a call. "
+        f"Load at the start: {os.getloadavg()[0]:.1f}.\n",
+        flush=True,
+    )
+    print(f"| batch | 1 thread, s | {options.threads} threads, s | ratio | same bits |")
+    print("|---|---|---|---|---|")
+    for batch in batches:
+        print(row(batch, options.threads), flush=True)
     return 0
 
 

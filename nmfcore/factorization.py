@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from nmfcore.blas_threads import one_blas_thread
 from nmfcore.divergence import divergence_from_constant, divergences
 from nmfcore.errors import InputError
 from nmfcore.groups import Groups
@@ -27,6 +28,7 @@ from nmfcore.solvers.starts import make_starts
 Floats = NDArray[np.floating]
 
 
+@one_blas_thread
 def factorize(
     V: ArrayLike,
     rank: int,
@@ -78,8 +80,7 @@ def factorize(
         Where the batch is iterated. A graphics card needs PyTorch; it takes the Frobenius loss without hidden cells and
         penalties, and 'auto' takes it where it can. Its results differ from the processor's by rounding.
     threads : int
-        Groups of ten seeds that are solved at the same time; changes no bit. It helps most where BLAS is kept to one
-        thread, such as by ``OPENBLAS_NUM_THREADS=1``.
+        Groups of ten seeds that are solved at the same time; changes no bit. BLAS has one thread meanwhile.
 
     Returns
     -------
@@ -111,6 +112,7 @@ def factorize(
     return _solve(problem, W, H, np.array(indices), max_iter, tol, chosen, threads)
 
 
+@one_blas_thread
 def factorize_from(
     V: ArrayLike,
     W: ArrayLike,
@@ -164,6 +166,7 @@ class Transformed:
     status: Status
 
 
+@one_blas_thread
 def transform(
     V: ArrayLike,
     W: ArrayLike,

@@ -12,8 +12,8 @@ from scipy import sparse
 from nmfcore.blocks import submatrix
 from nmfcore.cross_validation import (
     entries,
+    fit_fold,
     fitted,
-    fold_fits,
     held_out_cells,
     looked_at,
     row_maxima,
@@ -106,20 +106,21 @@ def held_out_by_sample(
     squares, totals, plain = np.zeros(n_samples), np.zeros(n_samples), np.zeros(n_samples)
     n_cells = np.zeros(n_samples, np.intp)
     folds = held_out_cells(problem.shape, n_folds, fraction, root_seed, mask)
-    fits = fold_fits(
-        values,
-        rank,
-        folds,
-        n_starts,
-        root_seed,
-        loss=loss,
-        max_iter=max_iter,
-        tol=tol,
-        observed=mask,
-        penalties=problem.penalties,
-        dtype=dtype,
-    )
-    for (rows, columns), visible, runs in fits:
+    for fold, (rows, columns) in enumerate(folds):
+        visible, runs = fit_fold(
+            values,
+            rank,
+            fold,
+            (rows, columns),
+            n_starts=n_starts,
+            root_seed=root_seed,
+            observed=mask,
+            loss=loss,
+            max_iter=max_iter,
+            tol=tol,
+            penalties=problem.penalties,
+            dtype=dtype,
+        )
         best = int(np.where(np.isfinite(runs.loss), runs.loss, np.inf).argmin())
         largest, mean = _visible_rows(values, visible)
         v = entries(values, rows, columns)

@@ -104,8 +104,10 @@ def sweep(
         See `nmfcore.cross_validation.cross_validate`; ``n_folds=0`` leaves cross-validation out.
     rule : SelectionRule, optional
         Thresholds of the recommendation.
-    device, threads
+    device
         See `nmfcore.factorize`.
+    threads : int
+        Groups of ten seeds, or folds, that are worked on at the same time; changes no bit.
 
     Returns
     -------
@@ -162,6 +164,7 @@ def sweep(
                 dtype=dtype,
                 observed=observed,
                 penalties=penalties,
+                threads=threads,
             )
             if n_folds
             else None

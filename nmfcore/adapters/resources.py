@@ -122,7 +122,12 @@ class Request:
 
 
 def batch_bytes(
-    size: MatrixSize, rank: int, n_seeds: int, itemsize: int, n_hidden: int = 0
+    size: MatrixSize,
+    rank: int,
+    n_seeds: int,
+    itemsize: int,
+    n_hidden: int = 0,
+    threads: int = 1,
 ) -> float:
     """Peak of a batch of Frobenius runs, beyond the caller's matrix and mask.
 
@@ -139,9 +144,11 @@ def batch_bytes(
     n_hidden : int
         Cells that are hidden. With any, there are tables of products of every two components, and the matrix is
         completed.
+    threads : int
+        Groups that are iterated at the same time.
     """
     factors = factor_bytes(size, rank, n_seeds, itemsize)
-    group = factor_bytes(size, rank, min(n_seeds, GROUP_SEEDS), itemsize)
+    group = factor_bytes(size, rank, min(n_seeds, GROUP_SEEDS * threads), itemsize)
     iterated = 2 * factors + (6 if size.is_sparse or n_hidden else 5) * group
     in_float64 = (2 + 8 / itemsize) * factors + 8 / itemsize * group
     returned = 3 * factors + float(size.n_features) * rank * n_seeds * itemsize
@@ -177,6 +184,7 @@ def request(
     wildcards: Mapping[str, str],
     input_bytes: float = 0.0,
     attempt: int = 1,
+    threads: int = 1,
 ) -> Request:
     """Memory and time of a job.
 
@@ -194,6 +202,8 @@ def request(
         Of its input files.
     attempt : int
         1, and one more each time that it is tried again.
+    threads : int
+        That it runs in; the time is that of one.
     """
     if rule == "prepare":
         n_bytes, seconds = _READING_COPIES * input_bytes, input_bytes / _READ_S
@@ -201,7 +211,7 @@ def request(
         rank = int(wildcards.get("rank", rank_rule(config["ranks"]).ranks[-1]))
         n_seeds = _together(rule, config, wildcards)
         size = _validated(size) if rule in ("validate", "solve") else size
-        n_bytes = _bytes(rule, size, config, rank, n_seeds, input_bytes)
+        n_bytes = _bytes(rule, size, config, rank, n_seeds, input_bytes, threads)
         seconds = _seconds(rule, size, config, rank, n_seeds) + input_bytes / _READ_S
     growth = 2 ** (attempt - 1)
     return Request(
@@ -231,13 +241,16 @@ def _bytes(
     rank: int,
     n_seeds: int,
     input_bytes: float,
+    threads: int,
 ) -> float:
     if rule in ("permute", "validate_blocks") or config["factorize"]["loss"] != "frobenius":
         size = replace(size, stays_on_disk=False)
     n_bytes = 0.0 if size.stays_on_disk else 2 * size.n_bytes  # as read, and as arrays
     if rule not in _WITHOUT_FITS:
         itemsize = np.dtype(config["factorize"]["dtype"]).itemsize
-        n_bytes += batch_bytes(size, rank, n_seeds, itemsize)
+        # Folds that are worked on at the same time share nothing.
+        folds, groups = (threads, 1) if rule == "validate" else (1, threads)
+        n_bytes += folds * batch_bytes(size, rank, n_seeds, itemsize, threads=groups)
     if rule in ("validate", "solve"):
         n_bytes += _HIDING_BYTES * size.n_features * size.n_samples
     if rule in ("summarize", "solve_rank"):

@@ -51,6 +51,24 @@ def test_a_batch_asks_for_its_seeds() -> None:
     assert many.runtime > few.runtime
 
 
+def test_folds_that_are_worked_on_at_once_ask_for_as_many_copies() -> None:
+    one, two, three = (
+        request("validate", SIZE, EVERYTHING, BATCH, threads=n).mem_mb for n in (1, 2, 3)
+    )
+    assert three - two == pytest.approx(two - one, abs=2)
+    # V at its scale, in two precisions, at the least.
+    assert two - one >= SIZE.n_features * SIZE.n_samples * 12 / 1e6
+
+
+def test_groups_that_are_iterated_at_once_ask_for_what_they_work_with() -> None:
+    batch = {**BATCH, "first": "0", "last": "29"}
+    one, two, many = (
+        request("factorize", SIZE, EVERYTHING, batch, threads=n).mem_mb for n in (1, 2, 9)
+    )
+    assert one < two < many
+    assert request("factorize", SIZE, EVERYTHING, batch, threads=3).mem_mb == many  # three groups
+
+
 @pytest.mark.parametrize("rule", ["prepare", "summarize", "report", *FITTING])
 def test_a_job_that_was_killed_asks_for_twice_as_much(rule: str) -> None:
     once, again, third = (request(rule, SIZE, EVERYTHING, BATCH, 5e7, n) for n in (1, 2, 3))

@@ -205,6 +205,15 @@ class TestErrors:
         a, b = (cross_validate(V, 3, n_folds=3, n_starts=2, root_seed=9) for _ in range(2))
         np.testing.assert_array_equal(a.start_errors, b.start_errors)
 
+    def test_threads_change_no_bit(self):
+        observed = np.random.default_rng(6).random(V.shape) < 0.9
+        a, b = (
+            cross_validate(V, 3, n_folds=5, observed=observed, threads=threads)
+            for threads in (1, 3)
+        )
+        np.testing.assert_array_equal(a.start_errors, b.start_errors)
+        np.testing.assert_array_equal(a.fold_errors, b.fold_errors)
+
     def test_the_scale_of_the_matrix_does_not_matter(self):
         a, b = (cross_validate(X, 2, n_folds=3, n_starts=2) for X in (V, V * 2.0**40))
         np.testing.assert_array_equal(a.start_errors, b.start_errors)
@@ -260,6 +269,7 @@ class TestBadInput:
             {"fraction": -0.1},
             {"fraction": float("nan")},
             {"n_starts": 0},
+            {"threads": 0},
             {"rank": 0},
         ],
     )

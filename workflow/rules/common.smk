@@ -231,14 +231,15 @@ FIT_THREADS = (
 def asked(rule, resource):
     """What a job asks a scheduler for, `mem_mb` or `runtime`; unknown until its input files exist."""
 
-    def amount(wildcards, input, attempt):
+    def amount(wildcards, input, attempt, threads):
         n_bytes = 1e6 * input.size_mb
         try:
             size = MatrixSize.of(f"{RESULTS}/prepared/matrix.json")
         except ResultError:
             # Results are on object storage; or it is damaged, which the jobs that need it say.
             size = MatrixSize.of_file(n_bytes)
-        job = request(rule, size, config, dict(wildcards.items()), n_bytes, attempt)
+        named = dict(wildcards.items())
+        job = request(rule, size, config, named, n_bytes, attempt, threads)
         return getattr(job, resource)
 
     return amount

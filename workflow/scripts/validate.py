@@ -7,4 +7,5 @@ with told(snakemake.log[0]):
         int(snakemake.wildcards.rank),
         snakemake.params.settings,
         snakemake.output.json,
+        snakemake.threads,
     )

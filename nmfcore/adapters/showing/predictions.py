@@ -23,7 +23,7 @@ from nmfcore.adapters.figures.style import (
 )
 from nmfcore.adapters.store import SweepFolder, write_table
 from nmfcore.blocks import in_memory
-from nmfcore.cross_validation import fold_fits, held_out_cells
+from nmfcore.cross_validation import fit_fold, held_out_cells
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -52,18 +52,19 @@ def show(folder: SweepFolder, out: Path, reference: str | None) -> None:
     squares: dict[tuple[str, int | None], float] = {}
 
     for rank in folder.ranks:
-        fits = fold_fits(
-            V,
-            rank,
-            folds,
-            STARTS,
-            settings["root_seed"],
-            observed=seen,
-            loss=settings["factorize"]["loss"],
-            max_iter=150,
-            tol=3e-5,
-        )
-        for cells, visible, runs in fits:
+        for fold, cells in enumerate(folds):
+            visible, runs = fit_fold(
+                V,
+                rank,
+                fold,
+                cells,
+                n_starts=STARTS,
+                root_seed=settings["root_seed"],
+                observed=seen,
+                loss=settings["factorize"]["loss"],
+                max_iter=150,
+                tol=3e-5,
+            )
             best = int(np.where(np.isfinite(runs.loss), runs.loss, np.inf).argmin())
             predicted: dict[tuple[str, int | None], Array] = {
                 ("NMF", rank): runs.W[best].astype(float) @ runs.H[best],

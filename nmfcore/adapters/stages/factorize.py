@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from threadpoolctl import threadpool_limits
-
 from nmfcore.adapters import store
 from nmfcore.adapters.matrix import LabelledMatrix
 from nmfcore.adapters.stages.origin import origin_of
@@ -53,5 +51,4 @@ def fit(
 ) -> Runs:
     """Runs of a rank under the settings that `settings.fit_settings` returns."""
     options = {**settings, "penalties": Penalties(**settings["penalties"]), "threads": threads}
-    with threadpool_limits(1, "blas"):  # it would divide products among cores that are taken
-        return factorize(V.values, rank, seeds, observed=V.observed, **options)
+    return factorize(V.values, rank, seeds, observed=V.observed, **options)

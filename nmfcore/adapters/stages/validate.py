@@ -18,7 +18,9 @@ from nmfcore.solvers.penalties import Penalties
 log = logging.getLogger("nmfcore")
 
 
-def cross_validated(V: LabelledMatrix, rank: int, settings: Json) -> CrossValidation:
+def cross_validated(
+    V: LabelledMatrix, rank: int, settings: Json, threads: int = 1
+) -> CrossValidation:
     """Cross-validation of a rank under the settings that `settings.validation_settings` returns."""
     return cross_validate(
         V.values,
@@ -33,13 +35,14 @@ def cross_validated(V: LabelledMatrix, rank: int, settings: Json) -> CrossValida
         dtype=settings["dtype"],
         observed=V.observed,
         penalties=Penalties(**settings["penalties"]),
+        threads=threads,
     )
 
 
-def validate_rank(matrix: str, rank: int, settings: Json, json: str) -> None:
+def validate_rank(matrix: str, rank: int, settings: Json, json: str, threads: int = 1) -> None:
     """Cross-validate a rank."""
     V, sha256 = store.read_matrix(matrix)
-    result = cross_validated(V, rank, settings)
+    result = cross_validated(V, rank, settings, threads)
     store.write_json(
         json,
         {
