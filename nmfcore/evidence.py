@@ -15,6 +15,9 @@ Array = NDArray[np.float64]
 EXACT = 1e-3
 """Errors this far apart, or this small, count as equal: masked fits are not iterated further."""
 
+REPRODUCED = 3e-4
+"""Relative error of a run that leaves nothing of V: at the default tolerance it stops about there."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -65,12 +68,16 @@ class HeldOut:
     costs : (n_ranks,) ndarray
         Of one more component; 0 where unknown.
     n_rounds : int
+    complete : int or None
+        The smallest rank of which a run reproduces V all but exactly: more components have nothing to find, even where
+        starts that miss that solution make them predict better.
     """
 
     ranks: tuple[int, ...]
     fold_errors: Array
     costs: Array
     n_rounds: int
+    complete: int | None = None
 
     @classmethod
     def of(cls, criteria: Sequence[Criteria]) -> HeldOut | None:
@@ -94,8 +101,17 @@ class HeldOut:
         if errors.shape[1] < 2:
             return None
         costs = np.array([c.held_out_cost or 0.0 for c in known])
+        complete = [
+            c.rank
+            for c in known
+            if c.reconstruction_error is not None and c.reconstruction_error <= REPRODUCED
+        ]
         return cls(
-            tuple(c.rank for c in known), errors, np.nan_to_num(costs), known[0].n_fold_rounds or 1
+            tuple(c.rank for c in known),
+            errors,
+            np.nan_to_num(costs),
+            known[0].n_fold_rounds or 1,
+            min(complete, default=None),
         )
 
     def error(self, rank: int) -> float:
@@ -106,10 +122,12 @@ class HeldOut:
     def best(self) -> int:
         """Rank of the least error; the most extreme fold on either side counts no more than the next.
 
-        Of ranks that reproduce the data exactly, the smallest.
+        Of ranks that predict exactly, the smallest; none beyond the one that is `complete`.
         """
         level = np.median(self.fold_errors, axis=0)
         errors = _drawn_in(self.fold_errors - level).mean(axis=1) + level.mean()
+        if self.complete is not None:
+            errors = errors[: self.ranks.index(self.complete) + 1]
         return self.ranks[int(np.flatnonzero(errors <= max(errors.min(), EXACT))[0])]
 
     def compare(self, rank: int, other: int) -> Comparison:

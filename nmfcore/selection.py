@@ -245,11 +245,16 @@ class _Case:
         )
 
     def is_exact(self, rank: int) -> bool:
+        """Whether hidden cells are predicted all but exactly."""
         return self.held_out.error(rank) <= EXACT
+
+    def leaves_nothing(self, rank: int) -> bool:
+        """Whether more components have nothing to find."""
+        return self.is_exact(rank) or rank == self.held_out.complete
 
     def at_edge(self) -> bool:
         ranks = self.held_out.ranks
-        return len(ranks) > 1 and self.best == ranks[-1] and not self.is_exact(self.best)
+        return len(ranks) > 1 and self.best == ranks[-1] and not self.leaves_nothing(self.best)
 
 
 @dataclass(frozen=True)
@@ -286,7 +291,7 @@ def _rank(case: _Case, structure: int, rank: int) -> _Finding:
         *_why_not_less(case, rank),
         *_why_not_more(case, rank),
         _agreement(case.by_rank[rank], case.rule),
-        *_residual(case.by_rank[rank], exact=case.is_exact(rank)),
+        *_residual(case.by_rank[rank], exact=case.leaves_nothing(rank)),
         *_permutation(case, rank),
     ]
     if rank != structure:
@@ -327,6 +332,10 @@ def _no_structure(case: _Case) -> _Finding:
         reasons.append(
             "Rank 1 — one profile, scaled for every sample — predicts hidden cells all but exactly."
         )
+    elif held_out.complete == 1:
+        reasons.append(
+            "Rank 1 — one profile, scaled for every sample — reproduces the data all but exactly."
+        )
     elif best == 1:
         reasons.append(
             "Rank 1 — one profile, scaled for every sample — predicts hidden cells best: relative error "
@@ -339,13 +348,14 @@ def _no_structure(case: _Case) -> _Finding:
             f"Rank {best} predicts hidden cells with relative error {held_out.error(best):.4f}, rank 1 — one "
             f"profile, scaled for every sample — with {alone:.4f}: {_shortfall(held_out.compare(1, best))}."
         )
-    reasons += _residual(case.by_rank[1], exact=case.is_exact(1))
+    reasons += _residual(case.by_rank[1], exact=case.leaves_nothing(1))
     above = held_out.neighbour(1, 1)
     clear = (
         best == 1
         and above is not None
         and (
-            case.is_exact(1) or (_rises(held_out.compare(above, 1)) and _is_spent(case.by_rank[1]))
+            case.leaves_nothing(1)
+            or (_rises(held_out.compare(above, 1)) and _is_spent(case.by_rank[1]))
         )
     )
     return _Finding(
@@ -438,8 +448,7 @@ def _confidence(case: _Case, rank: int, structure: int, tied: bool) -> Confidenc
     held_out, own = case.held_out, case.by_rank[rank]
     below, above = held_out.neighbour(rank, -1), held_out.neighbour(rank, 1)
     needed = below is not None and _is_clear(held_out.compare(below, rank))
-    exact = case.is_exact(rank)
-    enough = exact or (
+    enough = case.leaves_nothing(rank) or (
         case.best == rank
         and above is not None
         and _rises(held_out.compare(above, rank))
@@ -475,6 +484,8 @@ def _is_spent(criteria: Criteria) -> bool:
 def _headline_reason(case: _Case, rank: int) -> str:
     if case.is_exact(rank):
         return "the smallest rank that predicts hidden cells all but exactly"
+    if rank == case.held_out.complete:
+        return "the smallest rank that reproduces the data all but exactly"
     if case.best == rank:
         return "it predicts hidden cells best"
     if case.is_within_chance(rank):
@@ -504,7 +515,11 @@ def _course(held_out: HeldOut, best: int) -> str:
     for r in shown:
         text += f", {_figure(held_out, r)} ({_change(held_out, previous, r)})"
         previous = r
-    text += ", the least" if shown else " is the least"
+    least = not _is_passed(held_out, best)
+    if least:
+        text += ", the least" if shown else " is the least"
+    if best == held_out.complete:
+        text += f"{', where' if least else ': there'} a run reproduces all of the data but for what rounding leaves"
     if beyond is not None:
         text += f"; {_figure(held_out, beyond)} ({_change(held_out, best, beyond)})"
     return text + "."
@@ -558,6 +573,10 @@ def _why_not_less(case: _Case, rank: int) -> list[str]:
 
 def _why_not_more(case: _Case, rank: int) -> list[str]:
     best = case.best
+    if _is_passed(case.held_out, rank):
+        return [
+            f"Larger ranks err less where starts at rank {rank} miss that solution; nothing is left to find."
+        ]
     if rank >= best:
         return []
     shortfall = case.held_out.compare(rank, best)
@@ -581,6 +600,12 @@ def _why_not_more(case: _Case, rank: int) -> list[str]:
     return [
         f"{text}, but {parts} {gain} it would cost if it found nothing: real perhaps, but slight."
     ]
+
+
+def _is_passed(held_out: HeldOut, rank: int) -> bool:
+    """Whether a larger rank errs less although this one leaves nothing."""
+    larger = [held_out.error(r) for r in held_out.ranks if r > rank]
+    return rank == held_out.complete and min(larger, default=np.inf) < held_out.error(rank) - EXACT
 
 
 def _agreement(criteria: Criteria, rule: SelectionRule) -> str:
@@ -651,7 +676,7 @@ def _larger(case: _Case, rank: int) -> list[RunnerUp]:
     held_out, by_rank = case.held_out, case.by_rank
     larger = []
     for r in held_out.ranks:
-        if r <= rank or case.is_exact(rank):
+        if r <= rank or case.leaves_nothing(rank):
             continue
         comparison = held_out.compare(r, rank)
         if comparison.in_standard_errors > case.rule.max_standard_errors:

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from nmfcore.criteria import Criteria
-from nmfcore.evidence import EXACT, HeldOut
+from nmfcore.evidence import EXACT, REPRODUCED, HeldOut
 
 
 def held_out(errors, costs=None, rounds=1):
@@ -62,6 +64,32 @@ class TestComparison:
     def test_no_spread_and_no_cost_is_infinitely_clear(self):
         comparison = held_out([[0.5, 0.5], [0.4, 0.4]]).compare(1, 2)
         assert comparison.in_standard_errors == comparison.in_costs == np.inf
+
+
+class TestComplete:
+    def of(self, errors_of_runs):
+        levels = [[0.5, 0.52], [0.3, 0.32], [0.2, 0.22], [0.1, 0.12]]
+        return HeldOut.of(
+            [
+                Criteria(rank, 5, 5, fold_errors=tuple(level), reconstruction_error=error)
+                for rank, (level, error) in enumerate(
+                    zip(levels, errors_of_runs, strict=True), start=1
+                )
+            ]
+        )
+
+    def test_nothing_is_best_beyond_a_rank_that_leaves_nothing(self):
+        found = self.of([0.4, 0.2, REPRODUCED, 0.0])
+        assert found.complete == found.best == 3
+        assert not found.suffices(2, 1, 1)
+
+    def test_a_smaller_rank_may_still_predict_best(self):
+        assert self.of([0.4, 0.2, 0.1, 0.0]).best == 4
+        overfitted = held_out([[0.5, 0.52], [0.3, 0.32], [0.4, 0.42]])
+        assert replace(overfitted, complete=3).best == 2
+
+    def test_unknown_errors_are_not_exact(self):
+        assert self.of([None, None, 2 * REPRODUCED, None]).complete is None
 
 
 class TestSuffices:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from curves import N_FOLDS, curve, of_rank, words
@@ -152,6 +154,46 @@ class TestExact:
         assert found.confidence == Confidence.HIGH
         assert found.runners_up == ()
         assert not any("edge" in warning for warning in found.warnings)
+
+
+class TestComplete:
+    """Starts miss the solution that leaves nothing, so larger ranks predict hidden cells better."""
+
+    criteria = curve([0.8, 0.5, 0.3, 0.1, 0.05])
+
+    def test_the_smallest_rank_that_reproduces_the_data(self):
+        criteria = [*self.criteria]
+        for i in (2, 3, 4):
+            criteria[i] = replace(criteria[i], reconstruction_error=1e-5)
+        found = recommend(criteria)
+        assert found.rank == 3
+        assert found.decision == Decision.RANK
+        assert found.headline.startswith("Rank 3: the smallest rank that reproduces the data")
+        assert "there a run reproduces all of the data" in found.reasons[0]
+        assert any("starts at rank 3 miss" in reason for reason in found.reasons)
+        assert not any(runner.rank > 3 for runner in found.runners_up)
+        assert not any("edge" in warning for warning in found.warnings)
+
+    def test_at_the_edge_of_the_grid_nothing_is_left_to_extend_to(self):
+        criteria = [*self.criteria]
+        assert any("edge" in warning for warning in recommend(criteria).warnings)
+        criteria[4] = replace(criteria[4], reconstruction_error=1e-5)
+        found = recommend(criteria)
+        assert found.rank == 5
+        assert not any("edge" in warning for warning in found.warnings)
+        assert "the least, where a run reproduces all of the data" in found.reasons[0]
+        assert not any("starts at rank 5 miss" in reason for reason in found.reasons)
+
+    def test_if_its_runs_disagree_a_larger_rank_takes_its_place(self):
+        criteria = [*self.criteria]
+        criteria[2] = replace(
+            criteria[2],
+            reconstruction_error=1e-5,
+            component_stability=0.3,
+            component_stability_min=-0.5,
+            best_run_reproduced=0.0,
+        )
+        assert recommend(criteria).rank == 4
 
 
 class TestTie:

@@ -205,6 +205,18 @@ def scenarios():
             [of_rank(r, 0.0, fold_errors=(0.0,) * 4, residual_excess=2.0) for r in (1, 2)],
             None,
         ),
+        "reproduced, larger ranks err less": (
+            changed(curve([0.8, 0.5, 0.3, 0.1, 0.05]), 3, 0.3, reconstruction_error=1e-5),
+            None,
+        ),
+        "reproduced at the end of the grid": (
+            changed(curve([0.8, 0.5, 0.3]), 3, 0.3, reconstruction_error=1e-5, residual_excess=2.0),
+            None,
+        ),
+        "reproduced at rank 1": (
+            changed(curve([0.8, 0.5, 0.3]), 1, 0.8, reconstruction_error=1e-5),
+            None,
+        ),
         "as good as the best, not tied": (curve([0.8, 0.5, 0.3005, 0.3, 0.4], wobble=0.006), None),
         "found again by all": (
             changed(curve([0.8, 0.5, 0.3, 0.33]), 3, 0.3, best_run_reproduced=1.0),
