@@ -4,6 +4,7 @@
     python benchmarks/rank_accuracy.py                    # every kind, level and rule; resumes where it stopped
     python benchmarks/rank_accuracy.py --draws tuning     # the draws that thresholds were chosen on
     python benchmarks/rank_accuracy.py --real --wheels ~/wheels
+    python benchmarks/rank_accuracy.py --write            # to docs/accuracy.md; --real has a section of its own
 
 Thresholds of the rule were chosen on draws with seeds below `FIRST_REPORTED_SEED` alone; figures to report come from
 seeds at and above it. Fits are cached as the criteria they gave, so a change of the rule costs no refitting; draws
@@ -16,11 +17,13 @@ Real data come out of packages that carry them (see `REAL`): installed, or as wh
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gzip
 import hashlib
 import importlib.util
 import io
 import json
+import sys
 import time
 import zipfile
 from collections import Counter, defaultdict
@@ -28,9 +31,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
+from accuracy_page import PLANTED_RANKS, REAL_DATA, fenced, renew
 from planted import KINDS, NOISE_KINDS, SHAPES, VISIBILITY, plant
 
 import nmfcore
@@ -74,8 +78,8 @@ class Draw:
 def planted_draws(seeds: Sequence[int], levels: Sequence[str]) -> Iterator[Draw]:
     """One draw for each kind, level and seed; rank and shape are drawn too."""
     for seed in seeds:
-        for (i, kind), (j, level) in product(enumerate(KINDS), enumerate(levels)):
-            stream = np.random.default_rng([seed, i, j])
+        for (i, kind), level in product(enumerate(KINDS), levels):
+            stream = np.random.default_rng([seed, i, list(VISIBILITY).index(level)])
             yield Draw(
                 kind, level, int(stream.choice(RANKS)), str(stream.choice(list(SHAPES))), seed
             )
@@ -362,28 +366,55 @@ def main() -> None:
     parser.add_argument(
         "--refit", action="store_true", help="do not use what other versions of the code fitted"
     )
+    parser.add_argument(
+        "--write", action="store_true", help="renew the section of docs/accuracy.md"
+    )
     options = parser.parse_args()
     cache = Cache(options.cache, options.refit)
     started = time.perf_counter()
-    if options.real is not None:
-        print_real(cache, options.wheels, options.root_seeds, options.real or list(REAL))
-    else:
-        first = FIRST_REPORTED_SEED if options.draws == "reporting" else 0
-        seeds = range(first, first + (1 if options.quick else options.repeats))
-        levels = ["moderate"] if options.quick else options.levels
-        draws = [*planted_draws(seeds, levels), *noise_draws(seeds)]
-        if options.quick:
-            draws = [replace(d, rank=min(d.rank, 5)) for d in draws]
-        results = []
-        for draw in draws:
-            results.append((draw, recommend(cache.get(draw.name, lambda d=draw: fit(d)))))
-        print(
-            f"{len(draws)} {options.draws} draws; ranks {min(RANKS)} to {max(RANKS)}, {SEEDS} seeds a rank"
-        )
-        print_planted(results)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(_Both(sys.stdout, printed)):
+        if options.real is not None:
+            title = REAL_DATA
+            print_real(cache, options.wheels, options.root_seeds, options.real or list(REAL))
+        else:
+            title = PLANTED_RANKS
+            print_draws(cache, options.draws, options.repeats, options.levels, options.quick)
     print(
         f"\n{time.perf_counter() - started:.0f} s; {cache.stale} draws fitted by another version of the code"
     )
+    if options.write:
+        renew({title: fenced(printed.getvalue())})
+
+
+def print_draws(cache: Cache, kind: str, repeats: int, levels: Sequence[str], quick: bool) -> None:
+    """Recommend a rank for every draw, and count."""
+    first = FIRST_REPORTED_SEED if kind == "reporting" else 0
+    seeds = range(first, first + (1 if quick else repeats))
+    draws = [*planted_draws(seeds, ["moderate"] if quick else levels), *noise_draws(seeds)]
+    if quick:
+        draws = [replace(d, rank=min(d.rank, 5)) for d in draws]
+    results = []
+    for draw in draws:
+        results.append((draw, recommend(cache.get(draw.name, lambda d=draw: fit(d)))))
+    print(f"{len(draws)} {kind} draws; ranks {min(RANKS)} to {max(RANKS)}, {SEEDS} seeds a rank")
+    print_planted(results)
+
+
+class _Both(io.TextIOBase):
+    """What is printed, as it comes and to keep."""
+
+    def __init__(self, *places: TextIO) -> None:
+        self.places = places
+
+    def write(self, text: str) -> int:
+        for place in self.places:
+            place.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        for place in self.places:
+            place.flush()
 
 
 def fit(draw: Draw) -> list[Criteria]:

@@ -2,7 +2,7 @@
 
     python benchmarks/solution_recovery.py --quick       # under a minute
     python benchmarks/solution_recovery.py               # every kind and level
-    python benchmarks/solution_recovery.py --json out.json
+    python benchmarks/solution_recovery.py --write       # renew docs/accuracy.md
 
 Recovery is the mean cosine of the planted components with their partners (by assignment), over draws. Beside the
 solution stand the median and the best of the single runs that it was made of, and, where the package `cnmf` is
@@ -16,17 +16,18 @@ import argparse
 import contextlib
 import importlib.util
 import io
-import json
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accuracy_page import COMPONENTS, HALVES, NOISE, WEAK, renew
 from matrices import leukemia
 from numpy.typing import NDArray
 from planted import KINDS, NOISE_KINDS, SHAPES, VISIBILITY, _at_visibility, plant
@@ -237,36 +238,36 @@ def recovery_lines(quick: bool, with_peer: bool) -> Iterator[dict[str, Any]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few kinds and draws")
-    parser.add_argument("--json", type=Path, help="write all figures to this file too")
+    parser.add_argument("--write", action="store_true", help="renew sections of docs/accuracy.md")
     options = parser.parse_args(arguments)
     started = time.perf_counter()
     has_peer = importlib.util.find_spec("cnmf") is not None
-    figures: dict[str, list[dict[str, Any]]] = {
-        "recovery": list(recovery_lines(options.quick, has_peer)),
-        "weak": [weak_component(level, 0) for level in ("clear", "faint", "invisible")],
-        "noise": [
-            on_noise(kind, rank)
-            for kind, rank in product(
-                [*INDEPENDENT, *([] if options.quick else NOISE_KINDS)],
-                (3,) if options.quick else (2, 3, 5, 8),
-            )
-        ],
-        "halves": [two_halves(rank) for rank in ((3,) if options.quick else (2, 3, 4))],
-    }
+    recovered = list(recovery_lines(options.quick, has_peer))
+    weak = [weak_component(level, 0) for level in ("clear", "faint", "invisible")]
+    noise = [
+        on_noise(kind, rank)
+        for kind, rank in product(
+            [*INDEPENDENT, *([] if options.quick else NOISE_KINDS)],
+            (3,) if options.quick else (2, 3, 5, 8),
+        )
+    ]
+    halves = [two_halves(rank) for rank in ((3,) if options.quick else (2, 3, 4))]
     columns = ["kind", "level", "rank", "draws", "single", "best", "solution"]
-    print("Matched cosine with the planted components\n")
-    print(table(figures["recovery"], [*columns, *(["cnmf"] if has_peer else [])]))
-    if not has_peer:
-        print("\n(The package cnmf is not installed: no column of cNMF.)")
-    print("\nOne weak component beside three strong ones\n")
-    print(table(figures["weak"], list(figures["weak"][0])[:-1]))
-    print("\nNoise: the best supported component\n")
-    print(table(figures["noise"], list(figures["noise"][0])))
-    print("\nLeukaemia, two disjoint halves of the seeds\n")
-    print(table(figures["halves"], ["rank", "least_cosine"]))
-    print(f"\n{time.perf_counter() - started:.0f} s")
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    peer = f"cNMF {metadata.version('cnmf')}" if has_peer else "no cNMF, which is not installed"
+    sections = {
+        COMPONENTS: f"Mean cosine of planted components with their partners: the median and the best of {SEEDS} runs, "
+        f"the stable solution made of them, and {peer}.\n\n"
+        + table(recovered, [*columns, *(["cnmf"] if has_peer else [])]),
+        WEAK: table(weak, list(weak[0])[:-1]),
+        NOISE: "The best supported component of each matrix.\n\n" + table(noise, list(noise[0])),
+        HALVES: "Leukaemia; the least matched cosine of two solutions.\n\n"
+        + table(halves, ["rank", "least_cosine"]),
+    }
+    for title, text in sections.items():
+        print(f"{title}\n\n{text}\n")
+    print(f"{time.perf_counter() - started:.0f} s")
+    if options.write:
+        renew(sections)
     return 0
 
 

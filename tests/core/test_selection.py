@@ -184,6 +184,15 @@ class TestComplete:
         assert "the least, where a run reproduces all of the data" in found.reasons[0]
         assert not any("starts at rank 5 miss" in reason for reason in found.reasons)
 
+    @pytest.mark.parametrize("beyond", [0.3, 0.3005, 0.4])
+    def test_larger_ranks_that_err_as_much_need_no_excuse(self, beyond):
+        criteria = curve([0.8, 0.5, 0.3, beyond])
+        criteria[2] = replace(criteria[2], reconstruction_error=1e-5)
+        found = recommend(criteria)
+        assert found.rank == 3
+        assert not any("miss that solution" in reason for reason in found.reasons)
+        assert "the least, where" in found.reasons[0]
+
     def test_if_its_runs_disagree_a_larger_rank_takes_its_place(self):
         criteria = [*self.criteria]
         criteria[2] = replace(
