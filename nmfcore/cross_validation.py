@@ -16,7 +16,7 @@ from nmfcore.deviation import absolute_deviation
 from nmfcore.errors import InputError
 from nmfcore.factorization import factorize
 from nmfcore.groups import in_threads
-from nmfcore.limits import MAX_CELLS, MAX_ROUNDS, MIN_SCORED_CELLS
+from nmfcore.limits import MAX_CELLS, MAX_HIDDEN, MAX_ROUNDS, MIN_SCORED_CELLS
 from nmfcore.problem import as_values, parse_loss
 from nmfcore.runs import Runs
 from nmfcore.solvers.kernels import entries_at, products_at
@@ -117,7 +117,8 @@ def cross_validate(
     n_folds, n_starts : int
         Per round, and per fold.
     fraction : float
-        Share of the observed cells that a fold hides; ``n_folds * fraction`` must not exceed 1.
+        Share of the observed cells that a fold hides, but `MAX_HIDDEN` of them at most; ``n_folds * fraction`` must not
+        exceed 1.
     root_seed : int
     loss, max_iter, tol, observed, penalties, dtype
         See `nmfcore.factorize`. A masked fit need not converge: stopping it early keeps it from chasing noise.
@@ -185,7 +186,8 @@ def cross_validate(
 
     start_errors, fold_errors = zip(*in_threads(score, range(len(folds)), threads), strict=True)
     n_parameters = scale.n_features + scale.n_samples - rank
-    share = max(n_parameters, 1) / ((1 - fraction) * scale.n_cells)
+    n_visible = scale.n_cells - min(fraction * scale.n_cells, MAX_HIDDEN)
+    share = max(n_parameters, 1) / n_visible
     n_cells = values.shape[0] * values.shape[1]
     result = CrossValidation(
         rank, np.array(fold_errors), np.array(start_errors), np.nan, n_rounds, n_cells
@@ -230,7 +232,7 @@ def held_out_cells(
     observed: Mask | None = None,
     round_: int = 0,
 ) -> list[Cells]:
-    """Rows and columns of the cells that each fold of a round hides; the folds are disjoint.
+    """Rows and columns of the cells that each fold of a round hides, `MAX_HIDDEN` at most; the folds are disjoint.
 
     No row or column is hidden whole: its first hidden cell stays visible.
     """
@@ -244,7 +246,7 @@ def held_out_cells(
         if observed is None
         else np.flatnonzero(observed).astype(dtype)
     )
-    size = max(1, int(fraction * flat.size))
+    size = min(max(1, int(fraction * flat.size)), MAX_HIDDEN)
     drawn = stream.permutation(flat)[: n_folds * size]
     folds: list[Cells] = []
     for part in np.split(drawn, np.arange(size, drawn.size, size))[:n_folds]:

@@ -63,6 +63,14 @@ class TestHeldOutCells:
         for rows, _ in held_out_cells((40, 30), 5, 0.1, 0, observed):
             assert len(rows) == pytest.approx(0.1 * observed.sum(), abs=1)
 
+    @pytest.mark.parametrize(("most", "hidden"), [(30, 30), (120, 120), (1000, 120)])
+    def test_of_a_large_matrix_so_many_at_most(self, monkeypatch, most, hidden):
+        monkeypatch.setattr(cross_validation, "MAX_HIDDEN", most)
+        folds = held_out_cells((40, 30), 10, 0.1, 0)
+        assert [len(rows) for rows, _ in folds] == pytest.approx([hidden] * 10, abs=1)
+        cells = {cell for fold in folds for cell in zip(*fold, strict=True)}
+        assert len(cells) == sum(len(rows) for rows, _ in folds)
+
     def test_cells_are_drawn_everywhere_with_the_same_chance(self):
         times = np.zeros((12, 10))
         for root_seed in range(200):
@@ -224,6 +232,12 @@ class TestCost:
     def test_is_half_the_share_of_the_parameters_times_the_error(self):
         found = cross_validate(V, 2, n_folds=3)
         assert found.cost == pytest.approx(0.5 * (30 + 24 - 2) / (0.9 * 30 * 24) * found.error)
+
+    @pytest.mark.usefixtures("one_round")
+    def test_more_visible_cells_tell_of_the_parameters_where_few_are_hidden(self, monkeypatch):
+        monkeypatch.setattr(cross_validation, "MAX_HIDDEN", 36)
+        found = cross_validate(V, 2, n_folds=3)
+        assert found.cost == pytest.approx(0.5 * (30 + 24 - 2) / (30 * 24 - 36) * found.error)
 
     @pytest.mark.usefixtures("one_round")
     def test_lines_of_zeros_have_no_parameters(self):
