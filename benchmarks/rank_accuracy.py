@@ -380,9 +380,9 @@ def main() -> None:
         else:
             title = PLANTED_RANKS
             print_draws(cache, options.draws, options.repeats, options.levels, options.quick)
-    print(
-        f"\n{time.perf_counter() - started:.0f} s; {cache.stale} draws fitted by another version of the code"
-    )
+        if cache.stale:
+            print(f"\n{cache.stale} draws were fitted by another version of the code.")
+    print(f"\n{time.perf_counter() - started:.0f} s")
     if options.write:
         renew({title: fenced(printed.getvalue())})
 

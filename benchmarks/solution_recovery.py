@@ -259,7 +259,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"the stable solution made of them, and {peer}.\n\n"
         + table(recovered, [*columns, *(["cnmf"] if has_peer else [])]),
         WEAK: table(weak, list(weak[0])[:-1]),
-        NOISE: "The best supported component of each matrix.\n\n" + table(noise, list(noise[0])),
+        NOISE: "The best supported component of each matrix. Kinds that are not independent hold one profile at "
+        "uneven depths, which is structure of rank 1: at rank 2, one component may be that profile.\n\n"
+        + table(noise, list(noise[0])),
         HALVES: "Leukaemia; the least matched cosine of two solutions.\n\n"
         + table(halves, ["rank", "least_cosine"]),
     }

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmfcore.bi_cross_validation import nonnegative_least_squares
-from nmfcore.norms import column_norms
+from nmfcore.norms import unit_columns
 from nmfcore.stability import cosine_matrix
 
 Array = NDArray[np.float64]
@@ -73,7 +73,7 @@ def component_tree(bases: Mapping[int, NDArray[np.floating]]) -> tuple[Branch, .
         By rank and component; the smallest rank has none.
     """
     ranks = sorted(bases)
-    units = {rank: _unit(bases[rank]) for rank in ranks}
+    units = {rank: unit_columns(bases[rank]) for rank in ranks}
     return tuple(
         branch
         for smaller, larger in pairwise(ranks)
@@ -109,8 +109,3 @@ def _parts(wholes: Array, pieces: Array) -> NDArray[np.bool_]:
     weights = nonnegative_least_squares(pieces, wholes)
     shares = weights.T * (wholes.T @ pieces)
     return np.asarray(shares >= PART_SHARE)
-
-
-def _unit(W: NDArray[np.floating]) -> Array:
-    norms = column_norms(W)
-    return np.asarray(W, float) / np.where(norms > 0, norms, 1.0)

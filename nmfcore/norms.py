@@ -25,6 +25,21 @@ def column_norms(W: NDArray[np.floating]) -> Array:
     return np.asarray(peak * np.sqrt(np.einsum("...mk,...mk->...k", scaled, scaled)))
 
 
+def unit_columns(W: NDArray[np.floating]) -> Array:
+    """Columns of unit Euclidean norm; columns of zeros stay zero.
+
+    Parameters
+    ----------
+    W : (..., n_features, rank) ndarray
+
+    Returns
+    -------
+    (..., n_features, rank) ndarray of float64
+    """
+    norms = column_norms(W)
+    return np.asarray(W, dtype=np.float64) / np.where(norms > 0, norms, 1.0)[..., None, :]
+
+
 def batch_norms(factor: NDArray[np.floating]) -> Array:
     """Euclidean norms of the components of every run, summed in float64; at the scale of a problem, whose sums fit.
 

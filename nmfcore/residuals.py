@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
+from scipy.sparse.linalg import eigsh
 
 from nmfcore.blocks import submatrix
 from nmfcore.runs import Runs
 
 MAX_ENTRIES = 2**22
 """Of larger matrices, a random sample of rows and columns is examined."""
+_FEW = 300
+"""Sides up to which all singular values take no longer than the largest one."""
 
 
 def residual_excess(
@@ -100,4 +103,9 @@ def _sampled(
 def _spectral_norm(tall: NDArray[np.float64]) -> float:
     """Largest singular value, through the Gram matrix of the shorter side."""
     gram = tall.T @ tall
-    return float(np.sqrt(max(np.linalg.eigvalsh(gram)[-1], 0.0)))
+    if len(gram) <= _FEW:
+        largest = np.linalg.eigvalsh(gram)[-1]
+    else:
+        start = np.random.default_rng(0).standard_normal(len(gram))
+        (largest,) = eigsh(gram, 1, which="LA", v0=start, tol=1e-5, return_eigenvectors=False)
+    return float(np.sqrt(max(largest, 0.0)))

@@ -20,7 +20,7 @@ from nmfcore.factorization import transform as transform_with
 from nmfcore.feature_scores import feature_scores, feature_shares, marker_features
 from nmfcore.limits import N_SPLITS
 from nmfcore.local_density import LocalDensity, local_density
-from nmfcore.norms import column_norms
+from nmfcore.norms import unit_columns
 from nmfcore.problem import Problem, pose
 from nmfcore.reconstruction import hoyer_sparseness
 from nmfcore.runs import Runs, Status
@@ -473,11 +473,6 @@ def _in_units(H: Array, problem: Problem) -> Array:
         return np.ldexp(H, 2 * problem.exponent)
 
 
-def _unit(W: Floats) -> Array:
-    norms = column_norms(W)
-    return np.asarray(W, np.float64) / np.where(norms > 0, norms, 1.0)[..., None, :]
-
-
 def _clusters(good: Runs, best: int) -> tuple[ComponentClusters, float | None]:
     """Cluster from the best run and from the run most like all others; keep the tighter, and say how far they agree."""
     clusters = cluster_components(good.W, best)
@@ -527,10 +522,12 @@ def _centres(
         if density is not None:
             kept = density.kept[runs, members[runs, j]]
             dense = runs[kept] if kept.any() else runs
-        versions = np.stack([_unit(W[run][:, members[run, j : j + 1]])[:, 0] for run in dense])
+        versions = np.stack(
+            [unit_columns(W[run][:, members[run, j : j + 1]])[:, 0] for run in dense]
+        )
         centre = np.median(versions, axis=0)
         centres[:, j] = centre if centre.any() else versions.mean(axis=0)
-    return _unit(centres)
+    return unit_columns(centres)
 
 
 def _polished(
@@ -546,7 +543,7 @@ def _polished(
         W = np.maximum(W, START_FLOOR * W.mean(axis=0))
     H = coefficients(V, W, problem.loss, **options).H
     joint = factorize_from(V, W, H, problem.loss, max_iter, tol, **options)
-    W = _unit(joint.W[0])
+    W = unit_columns(joint.W[0])
     fit = coefficients(V, W, problem.loss, **options)
     order = np.argsort(-W.sum(axis=0) * fit.H.sum(axis=1), kind="stable")
     return W[:, order], replace(fit, H=fit.H[order]), bool(joint.good[0])

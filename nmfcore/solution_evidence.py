@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from nmfcore.consensus import UNASSIGNED, run_labels, silhouette_widths
-from nmfcore.norms import column_norms
+from nmfcore.norms import column_norms, unit_columns
 from nmfcore.runs import Runs
 from nmfcore.stability import cosine_matrix
 
@@ -23,9 +23,15 @@ MIXED_RATIO = 0.8
 """A sample is mixed where its second largest coefficient is at least this share of the largest."""
 MIN_CONFIDENCE = 0.5
 """A sample is unassigned where fewer than this share of the runs agree on its component."""
+FEW_FEATURES = 3
+"""So many features alone are no component that other samples confirm, if they are few among all."""
 COVERAGE_LEVELS = (2.5, 97.5)
 """Percentiles of every interval: 95 %."""
 
+_NOTHING = 1e-3
+"""Norm of what is left of a unit-norm component below which there is nothing but rounding."""
+_FEATURES_A_HEAVY_ONE = 30
+"""Of fewer, one may well be a component of its own: a panel of markers has no other kind."""
 _N_RESAMPLES = 2000
 _NORMAL_QUANTILE = 1.959963984540054
 _BYTES_AT_ONCE = 1 << 28
@@ -92,6 +98,38 @@ def support_bars(W: NDArray[np.floating]) -> Array:
     # Rounding must not fail a run that found exactly the same component.
     own = np.minimum(1 - (1 - cosine.max(axis=1)) / 4, 1 - 1e-9)
     return np.asarray(np.maximum(SUPPORT_COSINE, own))
+
+
+def shown_components(
+    basis: NDArray[np.floating], W: NDArray[np.floating], bars: Array
+) -> NDArray[np.bool_]:
+    """Which components of a solution a basis from other samples shows.
+
+    Paired by assignment, at the cosine of their bars. Whatever the samples, a few features that outweigh all others
+    make a component; so where the heaviest ones, `FEW_FEATURES` at most and few among all, reach the bar alone, what is
+    left without them has to reach it too, unless that is nothing.
+
+    Parameters
+    ----------
+    basis, W : (n_features, rank) ndarray
+    bars : (rank,) ndarray
+        See `support_bars`.
+
+    Returns
+    -------
+    (rank,) ndarray of bool
+    """
+    matched = match_runs(basis[None], W)
+    pair = unit_columns(W), unit_columns(basis[:, matched.partner[0]])
+    few = min(FEW_FEATURES, len(W) // _FEATURES_A_HEAVY_ONE)
+    heaviest = np.argsort(-pair[0], axis=0, kind="stable")[:few]
+    of_few = np.square(np.take_along_axis(pair[0], heaviest, axis=0)).sum(axis=0)
+    for rest in pair:
+        np.put_along_axis(rest, heaviest, 0, axis=0)
+    sizes = [column_norms(rest) for rest in pair]
+    is_nothing = np.maximum(*sizes) <= _NOTHING
+    is_alike = np.einsum("fk,fk->k", *pair) > bars * sizes[0] * sizes[1]
+    return np.asarray((matched.cosine[0] >= bars) & ((of_few < bars**2) | is_nothing | is_alike))
 
 
 def wilson_interval(successes: NDArray[np.integer], n: int) -> Array:

@@ -11,7 +11,7 @@ from nmfcore.blocks import longer_side_cut, submatrix
 from nmfcore.factorization import factorize
 from nmfcore.limits import MAX_CELLS, N_SPLITS
 from nmfcore.problem import pose
-from nmfcore.solution_evidence import match_runs, support_bars
+from nmfcore.solution_evidence import shown_components, support_bars
 from nmfcore.solvers.penalties import Penalties
 
 MIN_SAMPLES_A_HALF = 4
@@ -33,8 +33,9 @@ def count_replications(
     """In how many random splits of the samples both halves, each factorised on its own, show each component.
 
     Starts on one matrix agree on noise as they do on structure where its optimum is easy to find; samples that share
-    no noise do not. A half shows a component as a run supports it: paired by assignment, at a cosine of
-    `solution_evidence.support_bars`. One random start a half. After split-half validation of components in
+    no noise do not. A half shows a component as a run supports it, paired by assignment, at a cosine of
+    `solution_evidence.support_bars`, and not by one heavy feature alone (`solution_evidence.shown_components`). One
+    random start a half. After split-half validation of components in
     neuroimaging (Strother et al. 2002); the count over splits is our own.
 
     Parameters
@@ -85,6 +86,6 @@ def count_replications(
             if not np.isfinite(fit.W).all():
                 shown[:] = False
                 break
-            shown &= match_runs(fit.W, W).cosine[0] >= bars
+            shown &= shown_components(fit.W[0], W, bars)
         counts += shown
     return counts

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from nmfcore.consensus import silhouette_widths
-from nmfcore.norms import column_norms
+from nmfcore.norms import column_norms, unit_columns
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.intp]
@@ -78,7 +78,7 @@ def cosine_matrix(A: NDArray[np.floating], B: NDArray[np.floating]) -> Array:
     -------
     (n_left, n_right) ndarray of float64
     """
-    return np.clip(_unit_columns(A).T @ _unit_columns(B), -1.0, 1.0)
+    return np.clip(unit_columns(A).T @ unit_columns(B), -1.0, 1.0)
 
 
 def match_components(A: NDArray[np.floating], B: NDArray[np.floating]) -> Labels:
@@ -121,7 +121,7 @@ def cluster_components(
     ComponentClusters
     """
     n_runs, n_features, rank = W.shape
-    units = _unit_columns(W).transpose(1, 0, 2).reshape(n_features, n_runs * rank)
+    units = unit_columns(W).transpose(1, 0, 2).reshape(n_features, n_runs * rank)
     cosine = np.clip(units.T @ units, -1.0, 1.0)
     similarity = cosine[:, start * rank : (start + 1) * rank]
     labels = np.full((n_runs, rank), -1, dtype=np.intp)
@@ -134,7 +134,7 @@ def cluster_components(
         similarity = _centre_similarity(cosine, _membership(labels))
     names = np.argsort(labels[start])
     labels = names[labels]
-    return ComponentClusters(labels, _unit_columns(units @ _membership(labels)), cosine, converged)
+    return ComponentClusters(labels, unit_columns(units @ _membership(labels)), cosine, converged)
 
 
 def component_silhouettes(clusters: ComponentClusters) -> Array | None:
@@ -233,7 +233,7 @@ def amari_distances(W: NDArray[np.floating]) -> Array:
         Symmetric with a zero diagonal.
     """
     n_runs, n_features, rank = W.shape
-    units = _unit_columns(_centred_columns(W)).transpose(1, 0, 2)
+    units = unit_columns(_centred_columns(W)).transpose(1, 0, 2)
     units = units.reshape(n_features, n_runs * rank)
     correlation = np.minimum(np.abs(units.T @ units), 1.0).reshape(n_runs, rank, n_runs, rank)
     best = correlation.max(axis=3).mean(axis=1)
@@ -272,15 +272,9 @@ def reproduced_share(clusters: ComponentClusters, run: int, cosine: float = 0.9)
     return float(np.mean(found))
 
 
-def _unit_columns(W: NDArray[np.floating]) -> Array:
-    """Columns of unit Euclidean norm; zero columns stay zero."""
-    norms = column_norms(W)
-    return np.asarray(W, dtype=np.float64) / np.where(norms > 0, norms, 1.0)[..., None, :]
-
-
 def _centred_columns(W: NDArray[np.floating]) -> Array:
     """Subtract the mean of each unit column; exactly zero where that is all but rounding."""
-    units = _unit_columns(W)
+    units = unit_columns(W)
     centred = units - units.mean(axis=-2, keepdims=True)
     varies = column_norms(centred) > 1e-13
     return np.where(varies[..., None, :], centred, 0.0)

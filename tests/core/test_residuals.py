@@ -22,6 +22,14 @@ def test_by_its_definition():
     assert found == pytest.approx(np.linalg.norm(residual, 2) / largest)
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.05, 3.0])
+def test_largest_singular_value_of_a_wide_spectrum_and_of_noise_alone(spread):
+    noise = np.random.default_rng(4).standard_normal((700, 400))
+    tall = noise + spread * np.linspace(-1, 1, 700)[:, None] * np.linspace(1, 2, 400)
+    exact = np.linalg.norm(tall, 2)
+    assert residuals._spectral_norm(tall) == pytest.approx(exact, rel=1e-5)
+
+
 def test_only_a_fit_of_too_few_components_leaves_something():
     excess = [best_run_residual_excess(V, factorize(V, rank, range(4))) for rank in (1, 2, 3, 4)]
     assert min(excess[:2]) > 1.2

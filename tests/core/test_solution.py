@@ -10,7 +10,7 @@ from nmfcore.errors import InputError
 from nmfcore.limits import N_SPLITS
 from nmfcore.local_density import local_density
 from nmfcore.runs import concatenate_runs
-from nmfcore.solution import SUPPORT_COSINE, Solution, _unit, coefficients, stable_solution
+from nmfcore.solution import SUPPORT_COSINE, Solution, coefficients, stable_solution
 from nmfcore.solvers.penalties import Penalties
 from nmfcore.split_halves import count_replications
 from nmfcore.stability import cluster_components
@@ -66,12 +66,6 @@ class TestForm:
         assert (np.diff(SOLUTION.share) <= 0).all()
         assert SOLUTION.W.min() >= 0
         assert SOLUTION.H.min() >= 0
-
-    def test_columns_of_any_size_get_unit_norm_and_zeros_stay(self):
-        W = np.array([[3e-9, 0.3, 30.0, 0.0], [4e-9, 0.4, 40.0, 0.0]], np.float32)
-        found = _unit(W)
-        assert found.dtype == np.float64
-        np.testing.assert_allclose(found, [[0.6, 0.6, 0.6, 0], [0.8, 0.8, 0.8, 0]], rtol=1e-6)
 
     def test_two_runs_say_how_far_two_clusterings_agree_and_one_cannot(self):
         assert stable_solution(V, RUNS.take(np.arange(2))).clustering_agreement is not None

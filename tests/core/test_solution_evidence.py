@@ -10,9 +10,11 @@ from nmfcore.solution_evidence import (
     coefficient_intervals,
     label_agreement,
     match_runs,
+    shown_components,
     support_bars,
     wilson_interval,
 )
+from nmfcore.stability import cosine_matrix
 
 RANDOM = np.random.default_rng(0)
 W = RANDOM.gamma(0.5, size=(30, 3))
@@ -93,3 +95,56 @@ def test_what_is_said_of_a_sample():
     ]
     alone = assignments(np.ones((1, 2)), np.zeros(2, int), np.ones(2))
     assert alone.tolist() == [Assignment.ASSIGNED] * 2
+
+
+class TestShownComponents:
+    """One component, 90 features: three may be heavy."""
+
+    bars = np.array([0.9])
+
+    def component(self, heavy, rest):
+        """Heavy features first, and what the others have."""
+        return np.concatenate([heavy, rest])[:, None]
+
+    def pair(self, heavy, seed_of_other_rest):
+        rests = [
+            0.1 * np.random.default_rng(seed).random(90 - len(heavy)) ** 4
+            for seed in (0, seed_of_other_rest)
+        ]
+        return [self.component(heavy, rest) for rest in rests]
+
+    @pytest.mark.parametrize("heavy", [[5.0], [5.0, 4.0], [5.0, 4.0, 3.0]])
+    def test_heavy_features_alone_confirm_nothing(self, heavy):
+        W, other = self.pair(heavy, 1)
+        assert cosine_matrix(W, other)[0, 0] > 0.99
+        assert not shown_components(other, W, self.bars)[0]
+
+    @pytest.mark.parametrize("heavy", [[5.0], [5.0, 4.0, 3.0]])
+    def test_they_do_with_the_rest(self, heavy):
+        W, other = self.pair(heavy, 0)
+        assert shown_components(1.1 * other, W, self.bars)[0]
+
+    def test_four_features_are_a_component(self):
+        W, other = self.pair([5.0, 4.0, 3.0, 3.0], 1)
+        assert shown_components(other, W, self.bars)[0]
+
+    def test_a_feature_may_be_one_where_there_is_nothing_else(self):
+        W = self.component([1.0], np.zeros(89))
+        other = self.component([2.0], np.full(89, 1e-6))
+        assert shown_components(other, W, self.bars)[0]
+        spread = self.component([1.0], np.full(89, 0.02))
+        assert cosine_matrix(W, spread)[0, 0] > 0.9
+        assert not shown_components(spread, W, self.bars)[0]
+
+    @pytest.mark.parametrize(("n_features", "shown"), [(29, True), (30, False)])
+    def test_of_few_features_one_may_well_be_a_component(self, n_features, shown):
+        W = self.component([5.0], np.eye(n_features - 1)[0])
+        other = self.component([5.0], np.eye(n_features - 1)[1])
+        assert shown_components(other, W, self.bars)[0] == shown
+
+    def test_components_are_paired_by_assignment_and_reach_their_own_bars(self):
+        W = np.kron(np.eye(3), np.ones((30, 1)))
+        tilted = W[:, [2, 0, 1]] + 0.3 * W[:, [0, 1, 2]]
+        cosine = 1 / np.sqrt(1.09)
+        bars = np.array([cosine - 0.01, cosine + 0.01, cosine - 0.01])
+        assert shown_components(tilted, W, bars).tolist() == [True, False, True]
