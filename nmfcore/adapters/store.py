@@ -188,12 +188,16 @@ def write_npz(
 
 
 def write_json(path: str | Path, document: Json) -> None:
-    """Write a JSON document that carries the checksum of its own text."""
-    write_bytes(path, _json_text({**document, "checksum": digest(document)}).encode())
+    """Write a JSON document that ends with the checksum of its own text up to there."""
+    open_ended = {**document, "checksum": ""}
+    text = json.dumps(open_ended, indent=2, ensure_ascii=False, allow_nan=False)
+    body = text.removesuffix('""\n}').encode()
+    write_bytes(path, body + _json_seal(body))
 
 
-def _json_text(document: Json) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def _json_seal(body: bytes) -> bytes:
+    """What a sealed JSON text ends with."""
+    return f'"{hashlib.sha256(body).hexdigest()}"\n}}\n'.encode()
 
 
 Table = tuple[Sequence[str], Sequence[Sequence[object]]]
@@ -286,20 +290,17 @@ def read_json(path: str | Path) -> Json:
         If the file is missing, truncated or altered.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        content = Path(path).read_bytes()
     except FileNotFoundError:
         raise ResultError(f"{path}: no such result file; run the sweep first.") from None
-    except UnicodeDecodeError as error:
-        raise _damaged(path, "it is not UTF-8 text") from error
-    try:
-        document = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise _damaged(path, f"it is not JSON ({error})") from error
-    if not isinstance(document, dict) or text != _json_text(document):
-        raise _damaged(path, "its text is not what was written")
-    checksum = document.pop("checksum", None)
-    if checksum != digest(document):
+    body = content[: -len(_json_seal(b""))]
+    if content != body + _json_seal(body):
         raise _damaged(path, "its checksum does not fit its content")
+    try:
+        document: Json = json.loads(content)
+        del document["checksum"]
+    except (ValueError, TypeError, KeyError) as error:  # sealed, but not by us
+        raise _damaged(path, f"it is no document ({error})") from error
     return document
 
 

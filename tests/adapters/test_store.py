@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import subprocess
 import zipfile
@@ -180,6 +182,22 @@ def test_every_truncation_is_detected(
     path.write_bytes(sound + b"\n")
     with pytest.raises(ResultError):
         read(path)
+
+
+@pytest.mark.parametrize("text", ["[1, ", "1, ", '{"a": ', "", '{"checksums": '])
+def test_a_sealed_text_that_is_no_document_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "d.json").write_bytes(text.encode() + store._json_seal(text.encode()))
+    with pytest.raises(ResultError, match=r"d\.json: it is no document"):
+        store.read_json(tmp_path / "d.json")
+
+
+def test_a_json_ends_with_the_checksum_of_what_stands_before_it(tmp_path: Path) -> None:
+    store.write_json(tmp_path / "d.json", {"é": [1.5, None], "of": "\u2028"})
+    content = (tmp_path / "d.json").read_bytes()
+    body, word, end = content.rpartition(b'"checksum": ')
+    sealed = hashlib.sha256(body + word).hexdigest()
+    assert end == f'"{sealed}"\n}}\n'.encode()
+    assert json.loads(content) == {"é": [1.5, None], "of": "\u2028", "checksum": sealed}
 
 
 def test_json_by_another_hand_is_refused(tmp_path: Path) -> None:
