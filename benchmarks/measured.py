@@ -61,6 +61,7 @@ def renew_sections(
 def made_with() -> str:
     """When, on what, and with which versions."""
     here, packages = environment(), versions()
-    used = {name: packages[name] for name in ("mlflow", "snakemake") if name in packages}
+    used = {name: packages[name] for name in ("mlflow", "snakemake") if packages.get(name)}
     with_ = ", ".join(f"{name} {version}" for name, version in used.items())
-    return f"{datetime.date.today()}, {os.cpu_count()} cores ({here['cpu']}), {with_}."
+    where = f"{datetime.date.today()}, {os.cpu_count()} cores ({here['cpu']})"
+    return f"{where}, {with_}." if used else f"{where}."
