@@ -269,8 +269,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     peer = f"cNMF {metadata.version('cnmf')}" if has_peer else "no cNMF, which is not installed"
     sections = {
         COMPONENTS: f"Mean cosine of planted components with their partners: the median and the best of {SEEDS} runs, "
-        f"the stable solution made of them, that of the matrix with features at unit variance as cNMF has it, and {peer}.\n\n"
-        + table(recovered, [*columns, *(["cnmf"] if has_peer else [])]),
+        f"the stable solution made of them, that of the matrix with features at unit variance (as cNMF has it), and "
+        f"{peer}.\n\n" + table(recovered, [*columns, *(["cnmf"] if has_peer else [])]),
         WEAK: table(weak, list(weak[0])[:-1]),
         NOISE: "The best supported component of each matrix. Kinds that are not independent hold one profile at "
         "uneven depths, which is structure of rank 1: at rank 2, one component may be that profile.\n\n"
