@@ -46,7 +46,7 @@ examples: setup ## Run every example and renew the figures of its page.
 	done
 
 test: setup ## Run the tests.
-	python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+	python -m pytest -n $(CORES) --dist loadfile
 
 check: setup ## Lint, types, layers, formatting, licences.
 	ruff check .

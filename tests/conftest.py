@@ -22,15 +22,7 @@ settings.register_profile("patient", settings(), deadline=None)
 settings.load_profile("patient")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-LONGEST = ("workflow", "browser", "benchmarks")
-"""Folders whose files take longest: `make test` hands out files in order, and the last ones should be short."""
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of real sweeps first."""
-    places = {folder: place for place, folder in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.parent.name, len(places)))
 
 
 @pytest.fixture(scope="session")
