@@ -132,9 +132,8 @@ def _block_error(
     if not D.any() or not A.any():
         return np.nan
     runs = fit(D)
-    finite = np.where(np.isfinite(runs.loss), runs.loss, np.inf)
-    best = int(finite.argmin())
-    if not np.isfinite(finite[best]):
+    best = runs.least_loss
+    if not np.isfinite(runs.loss[best]):
         return np.nan
     W, H = runs.W[best].astype(float), runs.H[best].astype(float)
     left = nonnegative_least_squares(H.T, _block(values, rows, other_columns).T).T

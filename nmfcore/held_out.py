@@ -121,7 +121,7 @@ def held_out_by_sample(
             penalties=problem.penalties,
             dtype=dtype,
         )
-        best = int(np.where(np.isfinite(runs.loss), runs.loss, np.inf).argmin())
+        best = runs.least_loss
         largest, mean = _visible_rows(values, visible)
         v = entries(values, rows, columns)
         product = fitted(runs.W[best], np.ascontiguousarray(runs.H[best].T), rows, columns)

@@ -75,6 +75,11 @@ class Runs:
         return np.asarray(self.status == Status.CONVERGED)
 
     @property
+    def least_loss(self) -> int:
+        """Position of the run of the least finite loss, converged or not; 0 where none is finite."""
+        return int(np.where(np.isfinite(self.loss), self.loss, np.inf).argmin())
+
+    @property
     def explained_variance(self) -> NDArray[np.float64] | None:
         """1 − RSS / ΣV² (uncentred) of each run; None for other losses than Frobenius."""
         return 1 - self.relative_error**2 if self.loss_name == "frobenius" else None

@@ -34,9 +34,9 @@ def count_replications(
 
     Starts on one matrix agree on noise as they do on structure where its optimum is easy to find; samples that share
     no noise do not. A half shows a component as a run supports it, paired by assignment, at a cosine of
-    `solution_evidence.support_bars`, and not by one heavy feature alone (`solution_evidence.shown_components`). One
-    random start a half. After split-half validation of components in
-    neuroimaging (Strother et al. 2002); the count over splits is our own.
+    `solution_evidence.support_bars`, and not by a few heavy features alone (`solution_evidence.shown_components`). One
+    random start a half. After split-half validation of components in neuroimaging (Strother et al. 2002); the count
+    over splits is our own.
 
     Parameters
     ----------

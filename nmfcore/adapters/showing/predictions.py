@@ -65,7 +65,7 @@ def show(folder: SweepFolder, out: Path, reference: str | None) -> None:
                 max_iter=150,
                 tol=3e-5,
             )
-            best = int(np.where(np.isfinite(runs.loss), runs.loss, np.inf).argmin())
+            best = runs.least_loss
             predicted: dict[tuple[str, int | None], Array] = {
                 ("NMF", rank): runs.W[best].astype(float) @ runs.H[best],
                 ("unregularised SVD", rank): imputed_svd(V, visible, rank),
