@@ -601,8 +601,7 @@ WATCHED: tuple[tuple[Any, str, str, Callable[..., float]], ...] = (
     *(
         (kind, method, "products", _product_operations)
         for kind in (
-            products.DenseProducts,
-            products.SparseProducts,
+            products.WholeProducts,
             products.CompressedProducts,
         )
         for method in ("with_samples", "with_features")

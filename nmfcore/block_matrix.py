@@ -199,11 +199,8 @@ class BlockMatrix:
     def times(self, factors: Floats) -> Floats:
         """``factors @ Vᵀ``, (n, n_features), of factors (n, n_samples)."""
         out = np.zeros((len(factors), self.shape[0]), self.dtype)
-        for rows, block in self.blocks():
-            if self.transposed:
-                out += times_block(np.ascontiguousarray(factors[:, rows]), block)
-            else:
-                out[:, rows] = times_block_transposed(factors, block)
+        for features, samples, part in self.parts():
+            out[:, features] += times_transposed(factors[:, samples], part)
         return out
 
     def __matmul__(self, other: Floats) -> Floats:
@@ -266,24 +263,15 @@ def _scaled(data: Floats, exponent: int, dtype: np.dtype[Any]) -> Floats:
     return out
 
 
-def times_block(factors: Floats, block: Block) -> Floats:
-    """``factors @ block``."""
-    if not sparse.issparse(block):
-        return np.asarray(factors @ block)
+def times_transposed(factors: Floats, matrix: Block) -> Floats:
+    """``factors @ matrixᵀ`` of a dense, CSR or CSC matrix; SciPy takes several times as long for the sparse ones."""
+    if not sparse.issparse(matrix):
+        return np.asarray(factors @ matrix.T)
     # Here, because who only reads and writes matrices should not wait for the compiler.
-    from nmfcore.solvers.kernels import csr_transposed_product
+    from nmfcore.solvers.csr_kernels import csr_product, csr_transposed_product
 
-    out = np.zeros((len(factors), block.shape[1]), factors.dtype)
-    csr_transposed_product(block.indptr, block.indices, block.data, factors, out)
-    return out
-
-
-def times_block_transposed(factors: Floats, block: Block) -> Floats:
-    """``factors @ blockᵀ``."""
-    if not sparse.issparse(block):
-        return np.asarray(factors @ block.T)
-    from nmfcore.solvers.kernels import csr_product
-
-    out = np.empty((len(factors), block.shape[0]), factors.dtype)
-    csr_product(block.indptr, block.indices, block.data, factors, out)
+    multiply = csr_product if matrix.format == "csr" else csr_transposed_product
+    out = np.empty((len(factors), matrix.shape[0]), factors.dtype)
+    rows = np.ascontiguousarray(factors)
+    multiply(matrix.indptr, matrix.indices, matrix.data.astype(rows.dtype, copy=False), rows, out)
     return out

@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.special import kl_div
 
 from nmfcore import blocks
-from nmfcore.block_matrix import BlockMatrix
+from nmfcore.block_matrix import BlockMatrix, times_transposed
 from nmfcore.blocks import dense_parts
 from nmfcore.groups import Groups, in_threads
 
@@ -176,12 +176,11 @@ def _by_expansion(V: Any, total: float, W: Floats, H: Floats, groups: Groups) ->
     """½ (‖V‖² − 2⟨V, WH⟩ + ⟨WᵀW, HHᵀ⟩)."""
     basis, coefficients = W.astype(np.float64), H.astype(np.float64)
     n_runs, rank, _ = basis.shape
-    stacked = coefficients.reshape(n_runs * rank, -1).T
-    flat = basis.reshape(n_runs * rank, -1)
+    flat_basis, flat_coefficients = (f.reshape(n_runs * rank, -1) for f in (basis, coefficients))
     cross = np.zeros(n_runs * rank)
     for features, samples, part in _parts(V):
-        pieces = groups.map(partial(_crossed, part, stacked[samples], flat[:, features], rank))
-        cross += np.concatenate(pieces)
+        of_part = flat_basis[:, features], flat_coefficients[:, samples]
+        cross += np.concatenate(groups.map(partial(_crossed, part, *of_part, rank)))
     grams = [f @ f.transpose(0, 2, 1) for f in (basis, coefficients)]
     fitted = np.einsum("sij,sij->s", *grams)
     return np.asarray(0.5 * (total - 2 * cross.reshape(n_runs, rank).sum(axis=1) + fitted))
@@ -194,10 +193,11 @@ def _parts(V: Any) -> Iterable[tuple[slice, slice, Any]]:
     return [(slice(None), slice(None), V)] if sparse.issparse(V) else dense_parts(V)
 
 
-def _crossed(part: Any, stacked: Array, flat: Array, rank: int, group: slice) -> Array:
+def _crossed(part: Any, basis: Array, coefficients: Array, rank: int, group: slice) -> Array:
     """Products of a part of V with every component of a group, and the sum of each."""
     components = slice(group.start * rank, group.stop * rank)
-    return np.asarray(np.einsum("mr,rm->r", part @ stacked[:, components], flat[components]))
+    product = times_transposed(coefficients[components], part)
+    return np.asarray(np.einsum("rm,rm->r", product, basis[components]))
 
 
 def _kl_of_stored(V: sparse.csr_array, W: Floats, H: Floats) -> float:

@@ -14,7 +14,7 @@ from scipy import sparse
 
 from nmfcore.solvers.arrays import Arrays
 from nmfcore.solvers.hals import SWEEPS_PER_PRODUCT
-from nmfcore.solvers.products import CompressedProducts, DenseProducts, Products, SparseProducts
+from nmfcore.solvers.products import CompressedProducts, Products, WholeProducts
 
 Floats = NDArray[np.floating]
 Tensor = Any
@@ -148,12 +148,12 @@ class _DeviceProducts:
 
 
 def _on_device(products: Products) -> _DeviceProducts:
-    if isinstance(products, SparseProducts):
-        return _DeviceProducts(_csr(products.V), _csr(products.VT))
     if isinstance(products, CompressedProducts):
         B = _to_device(products.B)
         return _DeviceProducts(B, B.T, _to_device(products.Q))
-    assert isinstance(products, DenseProducts), "larger matrices are refused before"
+    assert isinstance(products, WholeProducts), "larger matrices are refused before"
+    if sparse.issparse(products.V):
+        return _DeviceProducts(_csr(products.V), _csr(products.VT))
     V = _to_device(products.V)
     return _DeviceProducts(V, V.T)
 

@@ -13,10 +13,6 @@ import numba
 import numpy as np
 
 BLOCK = 128
-PANEL = 128
-"""Factors that a product with CSR takes at a time at most."""
-_LANES = 16
-"""What the width of a panel is a multiple of: whole vectors of the processor."""
 
 compiled: Any = numba.njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
 compiled_to_the_bit: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -106,99 +102,6 @@ def extrapolate(new: Batch, previous: Batch, step: Batch, keep: float, out: Batc
             for c in range(length):
                 v = new[s, j, c] + beta * (new[s, j, c] - previous[s, j, c])
                 out[s, j, c] = max(v, share * new[s, j, c])
-
-
-@compiled
-def _panel_width(n_rows: int) -> int:
-    """Width of equal panels, as few as possible; it changes no sum, only how many are made side by side."""
-    n_panels = (n_rows + PANEL - 1) // PANEL
-    share = (n_rows + n_panels - 1) // n_panels
-    return (share + _LANES - 1) // _LANES * _LANES
-
-
-@compiled
-def csr_product(indptr: Any, indices: Any, data: Any, factors: Any, out: Any) -> None:
-    """``out = factors @ Mᵀ`` for a CSR matrix M (n_out, n_in).
-
-    A panel of factors is transposed, so that an entry of M meets neighbours in memory; where M has few columns it
-    stays in the second-level cache. Four entries are taken at a time.
-
-    Parameters
-    ----------
-    indptr, indices, data : CSR of M
-    factors : (n_rows, n_in)
-    out : (n_rows, n_out)
-    """
-    n_rows, n_in = factors.shape
-    n_out = out.shape[1]
-    lanes = _panel_width(n_rows)
-    panel = np.zeros((n_in, lanes), factors.dtype)
-    block = np.empty((BLOCK, lanes), factors.dtype)
-    zero = factors.dtype.type(0)
-    for first in range(0, n_rows, lanes):
-        width = min(lanes, n_rows - first)
-        for left in range(0, n_in, BLOCK):
-            for r in range(width):
-                for c in range(left, min(left + BLOCK, n_in)):
-                    panel[c, r] = factors[first + r, c]
-        for top in range(0, n_out, BLOCK):
-            bottom = min(top + BLOCK, n_out)
-            for i in range(top, bottom):
-                total = block[i - top]
-                for r in range(lanes):
-                    total[r] = zero
-                p = indptr[i]
-                while p + 4 <= indptr[i + 1]:
-                    a, b = panel[indices[p]], panel[indices[p + 1]]
-                    c, d = panel[indices[p + 2]], panel[indices[p + 3]]
-                    v, w, x, y = data[p], data[p + 1], data[p + 2], data[p + 3]
-                    for r in range(lanes):
-                        total[r] += (v * a[r] + w * b[r]) + (x * c[r] + y * d[r])
-                    p += 4
-                while p < indptr[i + 1]:
-                    a, v = panel[indices[p]], data[p]
-                    for r in range(lanes):
-                        total[r] += v * a[r]
-                    p += 1
-            for r in range(width):
-                for i in range(top, bottom):
-                    out[first + r, i] = block[i - top, r]
-
-
-@compiled
-def csr_transposed_product(indptr: Any, indices: Any, data: Any, factors: Any, out: Any) -> None:
-    """``out = factors @ M`` for a CSR matrix M (n_in, n_out) of few columns.
-
-    Sums are kept for a panel of factors, so that an entry of M meets neighbours in memory.
-
-    Parameters
-    ----------
-    indptr, indices, data : CSR of M
-    factors : (n_rows, n_in)
-    out : (n_rows, n_out)
-    """
-    n_rows, n_in = factors.shape
-    n_out = out.shape[1]
-    lanes = _panel_width(n_rows)
-    sums = np.empty((n_out, lanes), factors.dtype)
-    block = np.zeros((BLOCK, lanes), factors.dtype)
-    for first in range(0, n_rows, lanes):
-        width = min(lanes, n_rows - first)
-        sums[:] = factors.dtype.type(0)
-        for top in range(0, n_in, BLOCK):
-            bottom = min(top + BLOCK, n_in)
-            for r in range(width):
-                for i in range(top, bottom):
-                    block[i - top, r] = factors[first + r, i]
-            for i in range(top, bottom):
-                own = block[i - top]
-                for p in range(indptr[i], indptr[i + 1]):
-                    total, v = sums[indices[p]], data[p]
-                    for r in range(lanes):
-                        total[r] += v * own[r]
-        for j in range(n_out):
-            for r in range(width):
-                out[first + r, j] = sums[j, r]
 
 
 @compiled

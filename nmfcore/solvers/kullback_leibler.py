@@ -17,7 +17,8 @@ from scipy import sparse
 from scipy.special import xlogy
 
 from nmfcore.solvers.arrays import HOST, Arrays
-from nmfcore.solvers.kernels import csr_product, pair_products
+from nmfcore.solvers.csr_kernels import csr_product
+from nmfcore.solvers.kernels import pair_products
 from nmfcore.solvers.kl_kernels import (
     FLOOR,
     kl_curvatures,

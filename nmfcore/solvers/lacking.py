@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from nmfcore.solvers.csr_kernels import csr_product
 from nmfcore.solvers.kernels import (
-    csr_product,
     inner_products,
     pair_products,
     times_lacking,

@@ -11,13 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nmfcore.block_matrix import BlockMatrix, times_block, times_block_transposed
-from nmfcore.solvers.kernels import csr_product, csr_transposed_product
+from nmfcore.block_matrix import BlockMatrix, times_transposed
 
 Floats = NDArray[np.floating]
-
-SCATTER_FROM = 2
-"""So many times as many columns as rows, from which a product with a sparse matrix scatters: a store costs more."""
 
 
 class Products(Protocol):
@@ -38,39 +34,23 @@ class Products(Protocol):
         ...
 
 
-class DenseProducts:
-    """V in full."""
+class WholeProducts:
+    """V in memory, dense or CSR; what a sparse one does not store is zero, not missing."""
 
-    def __init__(self, V: Floats) -> None:
+    def __init__(self, V: Floats | sparse.csr_array) -> None:
         self.V = V
-        self.dtype = V.dtype
-        self.squared_norm = squares(V)
-
-    def with_samples(self, H: Floats) -> Floats:
-        """See `Products`."""
-        return (_stack(H) @ self.V.T).reshape(*H.shape[:2], -1)
-
-    def with_features(self, W: Floats) -> Floats:
-        """See `Products`."""
-        return (_stack(W) @ self.V).reshape(*W.shape[:2], -1)
-
-
-class SparseProducts:
-    """V as CSR; what is not stored is zero, not missing."""
-
-    def __init__(self, V: sparse.csr_array) -> None:
-        self.V = V
+        transposed: Any = V.T
+        self.VT = transposed.tocsr() if sparse.issparse(V) else transposed
         self.dtype = np.dtype(V.dtype)
-        self.VT = V.T.tocsr()
-        self.squared_norm = squares(V.data)
+        self.squared_norm = squared_norm(V)
 
     def with_samples(self, H: Floats) -> Floats:
         """See `Products`."""
-        return _times(self.V, self.VT, H)
+        return times_transposed(_stack(H), self.V).reshape(*H.shape[:2], -1)
 
     def with_features(self, W: Floats) -> Floats:
         """See `Products`."""
-        return _times(self.VT, self.V, W)
+        return times_transposed(_stack(W), self.VT).reshape(*W.shape[:2], -1)
 
 
 class BlockProducts:
@@ -109,9 +89,7 @@ class CompressedProducts:
 
 def products_of(V: Floats | sparse.csr_array | BlockMatrix) -> Products:
     """Products with V, as it is stored."""
-    if isinstance(V, BlockMatrix):
-        return BlockProducts(V)
-    return SparseProducts(V) if sparse.issparse(V) else DenseProducts(V)
+    return BlockProducts(V) if isinstance(V, BlockMatrix) else WholeProducts(V)
 
 
 def compress(
@@ -129,27 +107,18 @@ def compress(
         Power iterations.
     """
     noise = np.random.default_rng(0).standard_normal((V.shape[1], rank)).astype(V.dtype)
-    Y = _right_product(V, noise)
+    Y = _product(V, noise)
     for _ in range(power):
-        Z = np.linalg.qr(_left_product(V, np.linalg.qr(Y)[0]))[0]
-        Y = _right_product(V, Z)
+        Z = np.linalg.qr(_product(V.T, np.linalg.qr(Y)[0]))[0]
+        Y = _product(V, Z)
     Q = np.linalg.qr(Y)[0]
-    B = _left_product(V, Q).T
+    B = _product(V.T, Q).T
     return CompressedProducts(Q, np.ascontiguousarray(B), squared_norm(V))
 
 
-def _right_product(V: Any, X: Floats) -> Floats:
-    """``V @ X``; SciPy takes twice as long where V is sparse."""
-    if not sparse.issparse(V):
-        return np.asarray(V @ X)
-    return times_block_transposed(np.ascontiguousarray(X.T), V).T
-
-
-def _left_product(V: Any, X: Floats) -> Floats:
-    """``V.T @ X``, likewise."""
-    if not sparse.issparse(V):
-        return np.asarray(V.T @ X)
-    return times_block(np.ascontiguousarray(X.T), V).T
+def _product(V: Any, X: Floats) -> Floats:
+    """``V @ X``."""
+    return np.asarray(V @ X if isinstance(V, BlockMatrix) else times_transposed(X.T, V).T)
 
 
 def squared_norm(V: Floats | sparse.csr_array | BlockMatrix) -> float:
@@ -163,19 +132,6 @@ def squares(values: Floats) -> float:
     """Sum of squares, accumulated in float64."""
     flat = values.ravel()
     return float(np.einsum("i,i->", flat, flat, dtype=np.float64))
-
-
-def _times(matrix: sparse.csr_array, transposed: sparse.csr_array, factor: Floats) -> Floats:
-    """Factor @ matrixᵀ, by the way whose panel is smaller: of the factor, which is gathered, or of the sums."""
-    n_out, n_in = matrix.shape
-    out = np.empty((*factor.shape[:2], n_out), factor.dtype)
-    multiply, M = (
-        (csr_transposed_product, transposed)
-        if n_in > SCATTER_FROM * n_out
-        else (csr_product, matrix)
-    )
-    multiply(M.indptr, M.indices, M.data, _stack(factor), out.reshape(-1, n_out))
-    return out
 
 
 def _stack(factor: Floats) -> Floats:

@@ -4,6 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import optimize, sparse, special
 
+from nmfcore.block_matrix import times_transposed
 from nmfcore.factorization import factorize
 from nmfcore.problem import pose
 from nmfcore.solvers.alternating import iterate
@@ -20,8 +21,7 @@ from nmfcore.solvers.kl_kernels import kl_curvatures, kl_largest_falls
 from nmfcore.solvers.kullback_leibler import TILE_COLUMNS, KullbackLeiblerUpdates
 from nmfcore.solvers.lacking import DAMPING, LackingCells
 from nmfcore.solvers.products import (
-    DenseProducts,
-    SparseProducts,
+    WholeProducts,
     compress,
     squares,
 )
@@ -206,6 +206,56 @@ class TestComplete:
         assert np.isfinite(filled).all()
 
 
+class TestCsrProducts:
+    """Of shapes on either side of every way a product is cut."""
+
+    shapes = pytest.mark.parametrize(
+        ("n_out", "n_in", "share", "n_rows"),
+        [
+            (7, 5, 0.5, 1),  # one vector, one block of columns
+            (300, 5000, 0.2, 33),  # blocks of columns, few rows
+            (5000, 300, 0.2, 100),  # one block, rows in turn
+            (3000, 2500, 0.01, 81),  # entries too few for blocks
+            (4000, 4500, 0.1, 100),  # wide blocks: the sums do not stay in a cache
+            (1, 9000, 1.0, 17),
+            (9000, 1, 1.0, 3),
+            (40, 3000, 0.0, 4),  # nothing stored
+            (60, 2000, 0.3, 300),  # several panels
+        ],
+    )
+
+    @staticmethod
+    def drawn(n_out, n_in, share, n_rows, dtype="float64"):
+        random = np.random.default_rng([n_out, n_in, n_rows])
+        matrix = sparse.random_array((n_out, n_in), density=share, format="csr", rng=random)
+        matrix.sort_indices()
+        return matrix.astype(dtype), random.random((n_rows, n_in)).astype(dtype)
+
+    @shapes
+    @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-13)])
+    def test_are_those_of_scipy(self, n_out, n_in, share, n_rows, dtype, tolerance):
+        matrix, factors = self.drawn(n_out, n_in, share, n_rows, dtype)
+        expected = (matrix.astype(float) @ factors.T.astype(float)).T
+        for form in (matrix, matrix.tocsc()):
+            given = times_transposed(factors, form)
+            assert given.dtype == dtype
+            np.testing.assert_allclose(given, expected, rtol=tolerance, atol=tolerance)
+
+    @pytest.mark.parametrize("index", [np.int32, np.int64])
+    def test_take_indices_of_either_width(self, index):
+        matrix, factors = self.drawn(300, 5000, 0.05, 20)
+        expected = times_transposed(factors, matrix)
+        matrix.indices, matrix.indptr = matrix.indices.astype(index), matrix.indptr.astype(index)
+        np.testing.assert_array_equal(times_transposed(factors, matrix), expected)
+
+    @shapes
+    def test_have_the_same_bits_whatever_they_are_stacked_with(self, n_out, n_in, share, n_rows):
+        matrix, factors = self.drawn(n_out, n_in, share, n_rows, "float32")
+        together = times_transposed(factors, matrix)
+        for some in (factors[:1], factors[: n_rows // 2 + 1]):
+            np.testing.assert_array_equal(times_transposed(some, matrix), together[: len(some)])
+
+
 class TestProducts:
     random = np.random.default_rng(4)
     V = np.where(random.random((9, 7)) < 0.4, random.random((9, 7)), 0)
@@ -214,9 +264,9 @@ class TestProducts:
     @pytest.mark.parametrize(
         "products",
         [
-            DenseProducts(V),
-            DenseProducts(np.asfortranarray(V)),
-            SparseProducts(sparse.csr_array(V)),
+            WholeProducts(V),
+            WholeProducts(np.asfortranarray(V)),
+            WholeProducts(sparse.csr_array(V)),
             compress(V, 7),
             compress(sparse.csr_array(V), 7),
         ],
