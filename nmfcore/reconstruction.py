@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 from scipy.sparse.linalg import aslinearoperator, svds
 
-from nmfcore.block_matrix import BlockMatrix
+from nmfcore.block_matrix import BlockMatrix, times_transposed
 from nmfcore.blocks import dense_rows, row_blocks
 from nmfcore.divergence import sum_of_squares
 
@@ -127,14 +127,15 @@ def _mean_of_defined(values: Array) -> float | None:
 def _gram_of_smaller_side(V: Values) -> Array:
     if isinstance(V, BlockMatrix):
         return V.gram()
-    wide = V.shape[0] < V.shape[1]
+    flat = V if V.shape[0] < V.shape[1] else V.T
+    gram = np.zeros((flat.shape[0], flat.shape[0]))
     if sparse.issparse(V):
-        values = sparse.csr_array(V, dtype=np.float64)
-        return np.asarray((values @ values.T if wide else values.T @ values).toarray())
-    tall = V.T if wide else V
-    gram = np.zeros((tall.shape[1], tall.shape[1]))
-    for rows in row_blocks(tall.shape):
-        block = dense_rows(tall, rows)
+        values = sparse.csr_array(flat, dtype=np.float64)
+        for rows in row_blocks(values.shape):
+            gram[rows] = times_transposed(values[rows].toarray(), values)
+        return gram
+    for rows in row_blocks(flat.T.shape):
+        block = dense_rows(flat.T, rows)
         gram += block.T @ block
     return gram
 

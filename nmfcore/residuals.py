@@ -64,13 +64,11 @@ def residual_excess(
         residual[~np.asarray(observed, bool)[np.ix_(rows, columns)]] = 0
     if np.linalg.norm(residual) <= 1e-5 * np.linalg.norm(values):
         return None
-    if residual.shape[0] < residual.shape[1]:
-        residual = residual.T
-    flipped = [
-        _spectral_norm(residual * stream.choice((-1.0, 1.0), residual.shape))
-        for _ in range(n_flips)
-    ]
-    return _spectral_norm(residual) / max(flipped)
+    # What rounding makes of a singular value is nothing beside what differs between flips.
+    tall = np.asarray(residual.T if residual.shape[0] < residual.shape[1] else residual, np.float32)
+    signs = np.array([-1, 1], np.float32)
+    flipped = [_spectral_norm(tall * stream.choice(signs, tall.shape)) for _ in range(n_flips)]
+    return _spectral_norm(tall) / max(flipped)
 
 
 def best_run_residual_excess(
@@ -100,12 +98,12 @@ def _sampled(
     return rows, columns
 
 
-def _spectral_norm(tall: NDArray[np.float64]) -> float:
+def _spectral_norm(tall: NDArray[np.float32]) -> float:
     """Largest singular value, through the Gram matrix of the shorter side."""
     gram = tall.T @ tall
     if len(gram) <= _FEW:
         largest = np.linalg.eigvalsh(gram)[-1]
     else:
-        start = np.random.default_rng(0).standard_normal(len(gram))
+        start = np.random.default_rng(0).standard_normal(len(gram)).astype(gram.dtype)
         (largest,) = eigsh(gram, 1, which="LA", v0=start, tol=1e-5, return_eigenvectors=False)
     return float(np.sqrt(max(largest, 0.0)))
