@@ -139,8 +139,10 @@ def recommend(criteria: Sequence[Criteria], rule: SelectionRule | None = None) -
        more than `SelectionRule.max_standard_errors`, or by more than `SelectionRule.min_gain` times what its further
        components would cost if they found nothing. The smallest rank that suffices is how much structure there is;
        if that is rank 1, there is none.
-    2. It is recommended if it is stable (`SelectionRule.is_stable`). If not, the smallest larger rank that is
-       takes its place, up to the best or not to be told from it; without one there is no stable solution.
+    2. It is recommended if the runs agree on its components. If not, the smallest larger rank takes its place that
+       suffices, or cannot be told from the best, and on whose components they do. Failing that, it is the smallest
+       stable rank (`SelectionRule.is_stable`) up to the best or not to be told from it; without one there is no
+       stable solution.
     3. It ties with the best where it only just suffices.
 
     Parameters
@@ -274,10 +276,11 @@ def _by_evidence(case: _Case) -> _Finding:
     if structure == 1:
         return _no_structure(case)
     candidates = [r for r in case.held_out.ranks if r >= structure and case.is_in_question(r)]
+    agreeing = [r for r in candidates if case.suffices(r) and case.rule.agrees(case.by_rank[r])]
     stable = [r for r in candidates if case.rule.is_stable(case.by_rank[r])]
     if not stable:
         return _no_stable_solution(case, structure)
-    return _rank(case, structure, stable[0])
+    return _rank(case, structure, (agreeing or stable)[0])
 
 
 # ---------------------------------------------------------------- the four findings
@@ -489,10 +492,8 @@ def _headline_reason(case: _Case, rank: int) -> str:
     if case.best == rank:
         return "it predicts hidden cells best"
     if case.is_within_chance(rank):
-        smallest = "smallest" if rank < case.best else "smallest stable"
-        return (
-            f"the {smallest} rank that predicts hidden cells as well as the best (rank {case.best})"
-        )
+        which = "the smallest rank that" if rank == case.sufficient[0] else "it"
+        return f"{which} predicts hidden cells as well as the best (rank {case.best})"
     if not case.suffices(rank):
         return f"the smallest stable rank, though rank {case.best} predicts hidden cells better"
     return f"more components, up to rank {case.best}, predict hidden cells only a little better"

@@ -119,6 +119,23 @@ class TestOneSolutionOfSeveral:
             assert found.confidence != Confidence.HIGH
 
 
+    @pytest.mark.parametrize(("weakest_above", "rank"), [(0.4, 4), (-0.3, 3)])
+    def test_it_gives_way_to_a_rank_that_the_runs_agree_on(self, weakest_above, rank):
+        """Breast cancer genomes: ranks 3 and 4 predict equally well, and the runs agree on those of rank 4 alone."""
+        found = recommend(
+            [
+                of_rank(1, 0.8),
+                of_rank(2, 0.5),
+                of_rank(3, 0.301, wobble=0.02, stability=0.55, best_run_reproduced=0.6),
+                of_rank(4, 0.3, wobble=0.02, weakest=weakest_above, best_run_reproduced=0.1),
+                of_rank(5, 0.4),
+            ]
+        )
+        assert found.rank == rank
+        assert ("its runs disagree" in words(found)) == (rank == 4)
+        assert found.confidence == Confidence.LOW or rank == 3
+
+
 class TestCoarserView:
     def test_the_smaller_rank_that_consensus_measures_favour_is_named(self):
         criteria = curve([0.8, 0.5, 0.3, 0.33], dispersion=0.9)
