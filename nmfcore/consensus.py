@@ -556,7 +556,7 @@ def _dendrogram(consensus: Array, weights: Array, leaves_in_order: bool = True) 
     position = np.empty_like(order)
     position[order] = np.arange(order.size)
     distinct = consensus[np.ix_(rows[order], rows[order])]
-    linkage = _average_linkage(1.0 - distinct, counts[order])
+    linkage = average_linkage(1.0 - distinct, counts[order])
     if leaves_in_order and 2 <= len(linkage) < MAX_ORDERED_ROWS:
         linkage = optimal_leaf_ordering(linkage, squareform(1.0 - distinct, checks=False))
     return _Dendrogram(distinct, counts[order], linkage, position[inverse])
@@ -623,10 +623,23 @@ def _dense_rank(*keys: NDArray[np.generic]) -> Labels:
     return rank
 
 
-def _average_linkage(distance: Array, weights: Array) -> Array:
+def average_linkage(distance: Array, weights: Array) -> Array:
     """Average linkage of rows that stand for several samples each, by the nearest-neighbour chain.
 
-    Returns SciPy's format; its last column counts rows.
+    SciPy's own weighs all rows alike, and fails where rounding brings a merged cluster nearer than either of its halves:
+    its chain then returns to a cluster that is gone. Here an average stays between what it is made of.
+
+    Parameters
+    ----------
+    distance : (n_rows, n_rows) ndarray
+        Symmetric.
+    weights : (n_rows,) ndarray
+        Samples that a row stands for.
+
+    Returns
+    -------
+    (n_rows − 1, 4) ndarray
+        SciPy's format; the last column counts rows.
     """
     n_rows = len(weights)
     between = distance.copy()
@@ -648,7 +661,9 @@ def _average_linkage(distance: Array, weights: Array) -> Array:
         merges[step] = gone, kept
         heights[step] = between[gone, kept]
         total = size[gone] + size[kept]
-        joined = (size[gone] * between[gone] + size[kept] * between[kept]) / total
+        halves = between[gone], between[kept]
+        joined = (size[gone] * halves[0] + size[kept] * halves[1]) / total
+        np.clip(joined, np.minimum(*halves), np.maximum(*halves), out=joined)
         between[kept] = between[:, kept] = joined
         between[gone] = between[:, gone] = np.inf
         size[kept] = total

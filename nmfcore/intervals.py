@@ -7,10 +7,11 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import cophenet, fcluster, linkage
+from scipy.cluster.hierarchy import cophenet, fcluster
 from scipy.spatial.distance import squareform
 
 from nmfcore.consensus import (
+    average_linkage,
     consensus_matrix,
     consensus_silhouette,
     dispersion,
@@ -194,8 +195,8 @@ def _consensus_criteria(labels: NDArray[np.intp], rank: int) -> dict[str, float 
     distance = squareform(1.0 - C, checks=False)
     if distance.size < 3 or np.ptp(distance) == 0:
         return dict.fromkeys(_CONSENSUS_BOUNDS) | found
-    # SciPy's tree depends on the order of the samples where heights are equal; for a spread that is good enough.
-    tree = linkage(distance, "average")
+    # The tree depends on the order of the samples where heights are equal; for a spread that is good enough.
+    tree = average_linkage(1.0 - C, np.ones(len(C)))
     return found | {
         "cophenetic_correlation": float(np.corrcoef(distance, cophenet(tree))[0, 1]),
         "consensus_silhouette": consensus_silhouette(C, fcluster(tree, rank, "maxclust")),

@@ -80,6 +80,26 @@ class TestConsensus:
         for name, value in {**values, "consensus_silhouette": 1.0}.items():
             assert found[name] == pytest.approx((value, value))
 
+    def test_rounding_among_ties_breaks_no_tree(self):
+        """SciPy's average linkage of these labels, met in a real sweep, is no tree: its chain returns to a cluster
+        that is gone."""
+        runs = [
+            "3333303323133333333133333313332331333323333333333332333",
+            "3333303313233333333233333323331332333313333333333331333",
+            "0000000000000000000000000000001000000000000000000000000",
+            "0000000000000000000000000000003000000000000000000000000",
+            "1111111111111111111111111111110111111111111111111111111",
+        ]
+        labels = np.array([[int(label) for label in run] for run in runs], np.intp)
+        values = {"cophenetic_correlation": 0.9, "consensus_silhouette": 0.5}
+        found = consensus_intervals(
+            np.repeat(labels, 2, axis=0), 4, values | {"dispersion": 0.5, "pac": 0.5}
+        )
+        for name, value in values.items():
+            interval = found[name]
+            assert interval is not None
+            assert interval[0] < value < interval[1]
+
     def test_samples_that_were_never_assigned_do_not_matter(self):
         labels = self.labels(12)
         values = dict.fromkeys(("cophenetic_correlation", "pac", "consensus_silhouette"), 0.5)
