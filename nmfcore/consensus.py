@@ -626,8 +626,8 @@ def _dense_rank(*keys: NDArray[np.generic]) -> Labels:
 def average_linkage(distance: Array, weights: Array) -> Array:
     """Average linkage of rows that stand for several samples each, by the nearest-neighbour chain.
 
-    SciPy's own weighs all rows alike, and fails where rounding brings a merged cluster nearer than either of its halves:
-    its chain then returns to a cluster that is gone. Here an average stays between what it is made of.
+    SciPy's own weighs all rows alike, and fails where rounding brings a merged cluster nearer than either of its
+    halves: its chain then returns to a cluster that is gone. Here an average stays between what it is made of.
 
     Parameters
     ----------
