@@ -302,6 +302,8 @@ SECTIONS: dict[str, tuple[str, Callable[[Options], str]]] = {
     "atlas": ("An atlas", atlas),
 }
 
+THREADS = "Threads of a batch"
+"""Title of the section that `benchmarks/threads.py` writes."""
 BESIDE_CNMF = "Beside cNMF, from the command to the report"
 """Title of the section that `benchmarks/against_cnmf.py` writes."""
 
@@ -313,7 +315,7 @@ def write_document(title: str, text: str) -> None:
     """Renew a section of `DOCUMENT`."""
     rules = (__doc__ or "").split("\n\n")[2].replace("\n", " ")
     introduction = f"# Scaling\n\nWritten by `benchmarks/scaling.py --write`. {rules}"
-    titles = [*(known for known, _ in SECTIONS.values()), BESIDE_CNMF]
+    titles = [*(known for known, _ in SECTIONS.values()), THREADS, BESIDE_CNMF]
     renew_sections(DOCUMENT, introduction, titles, {title: text})
 
 

@@ -16,5 +16,5 @@ def test_a_quick_run_prints_a_line_a_batch_and_all_bits_agree():
     )
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if line.startswith("| rank")]
-    assert len(rows) == 2
+    assert len(rows) == 3
     assert all(row.endswith("| yes |") for row in rows)
