@@ -1,6 +1,6 @@
 """Compiled products of a stack of factors with a CSR matrix.
 
-Both take a *panel* of factors at a time, transposed, so that an entry of the matrix meets neighbours in memory. Numba
+They take a *panel* of factors at a time, transposed, so that an entry of the matrix meets neighbours in memory. Numba
 keeps running sums in memory where they are an array; the loop over the entries of a row is therefore written for LLVM
 directly, which keeps them in registers.
 """
@@ -20,12 +20,12 @@ from nmfcore.solvers.kernels import BLOCK, Batch, compiled
 
 VECTOR_BYTES = 64
 """Of a vector: the widest registers there are; LLVM makes two of it for processors that have narrower ones."""
-VECTORS_MAX = 8
+VECTORS_MAX = 6
 """Vectors of a panel at most."""
 COLUMNS_AT_A_TIME = 512
 """Columns whose panel stays in a cache."""
 COLUMNS_MAX = 2048
-"""The same where the sums of all rows, `SUMS_BYTES` or more, come and go with every block."""
+"""The same where the sums of all rows, `SUMS_BYTES` or more, come and go, and rows are entered in their middle."""
 SUMS_BYTES = 2**20
 ENTRIES_LEAST = 50
 """Entries that a row has in a block on the average at least, or its sums come and go too often."""
@@ -133,7 +133,7 @@ def _generate_loop(
 
 
 _add_1, _add_2, _add_3, _add_4 = (_add_entries(n) for n in range(1, 5))
-_add_5, _add_6, _add_7, _add_8 = (_add_entries(n) for n in range(5, 9))
+_add_5, _add_6 = (_add_entries(n) for n in range(5, 7))
 
 
 @compiled
@@ -154,12 +154,8 @@ def _add_entries_of(
             _add_4(panel, indices, data, start, end, first, sums, i)
         elif n_vectors == 5:
             _add_5(panel, indices, data, start, end, first, sums, i)
-        elif n_vectors == 6:
-            _add_6(panel, indices, data, start, end, first, sums, i)
-        elif n_vectors == 7:
-            _add_7(panel, indices, data, start, end, first, sums, i)
         else:
-            _add_8(panel, indices, data, start, end, first, sums, i)
+            _add_6(panel, indices, data, start, end, first, sums, i)
 
 
 @compiled
@@ -172,11 +168,22 @@ def _lanes(n_rows: int, itemsize: int) -> int:
 
 
 @compiled
-def _columns_at_a_time(n_in: int, n_out: int, n_entries: int, row_bytes: int) -> int:
-    """Width of the blocks of columns: whole, or so that panel and sums stay in a cache and a row has work in each."""
-    least = COLUMNS_AT_A_TIME if n_out * row_bytes <= SUMS_BYTES else COLUMNS_MAX
+def columns_at_a_time(n_in: int, n_out: int, n_entries: int, least: int) -> int:
+    """Width of the blocks of columns: whole, or so that the panel stays in a cache and a row has work in each."""
     step = max(least, ENTRIES_LEAST * n_in * n_out // max(n_entries, 1))
     return n_in if 2 * step > n_in else step
+
+
+@compiled
+def _aligned(length: int, lanes: int, like: Any) -> Any:
+    """Zeros (length, lanes) of the dtype of `like` that begin where a vector may.
+
+    Numba's own arrays begin at every other such place; vectors then straddle two lines of the cache, and loops that do
+    nothing but read them take twice as long.
+    """
+    room = np.zeros(length * lanes + VECTOR_BYTES // like.itemsize, like.dtype)
+    first = (-room.ctypes.data) % VECTOR_BYTES // like.itemsize
+    return room[first : first + length * lanes].reshape(length, lanes)
 
 
 @compiled
@@ -192,34 +199,93 @@ def csr_product(indptr: Any, indices: Any, data: Any, factors: Batch, out: Batch
     """
     n_rows, n_in = factors.shape
     n_out = out.shape[1]
+    few = n_out * _lanes(n_rows, factors.itemsize) * factors.itemsize <= SUMS_BYTES
+    least = COLUMNS_AT_A_TIME if few else COLUMNS_MAX
+    step = columns_at_a_time(n_in, n_out, indptr[n_out], least)
+    starts = np.empty(((n_in + step - 1) // step, n_out), indptr.dtype)
+    ends = np.empty_like(starts)
+    for block in range(len(starts)):
+        starts[block] = ends[block - 1] if block else indptr[:n_out]
+        ends[block] = starts[block]
+        _advance(indptr, indices, min((block + 1) * step, n_in), ends[block])
+    cut_product(starts, ends, indices, data, step, factors, out)
+
+
+@compiled
+def cut_product(
+    starts: Any, ends: Any, indices: Any, data: Any, step: int, factors: Batch, out: Batch
+) -> None:
+    """``out = factors @ Mᵀ`` for a matrix M (n_out, n_in) cut into blocks of columns.
+
+    Parameters
+    ----------
+    starts, ends : (n_blocks, n_out) array of int
+        Where the entries of a row in a block begin and end.
+    indices, data : columns and values of the entries
+        Columns ascend within a row.
+    step : int
+        Width of a block.
+    factors : (n_rows, n_in)
+    out : (n_rows, n_out)
+    """
+    n_rows, n_in = factors.shape
+    n_out = out.shape[1]
     lanes = _lanes(n_rows, factors.itemsize)
-    step = _columns_at_a_time(n_in, n_out, indptr[n_out], lanes * factors.itemsize)
-    panel = np.zeros((step, lanes), factors.dtype)
-    whole = step == n_in
+    panel = _aligned(step, lanes, factors)
+    whole = len(starts) == 1
     # A row that meets all columns at once is done with, and its sums need no place of their own.
     n_sums = min(ROWS_AT_A_TIME, n_out) if whole else n_out
-    sums = np.empty((n_sums, lanes), factors.dtype)
-    reached = np.empty(n_out, indptr.dtype)
+    sums = _aligned(n_sums, lanes, factors)
     for top in range(0, n_rows, lanes):
         width = min(lanes, n_rows - top)
-        if whole:
-            _fill(factors, top, width, 0, n_in, panel)
-            for upper in range(0, n_out, n_sums):
-                lower = min(upper + n_sums, n_out)
-                sums[:] = factors.dtype.type(0)
-                starts, ends = indptr[upper:lower], indptr[upper + 1 : lower + 1]
-                _add_entries_of(starts, ends, indices, data, panel, 0, sums)
-                _take(sums, width, out, top, upper, lower)
-            continue
-        sums[:] = factors.dtype.type(0)
-        reached[:] = indptr[:n_out]
-        for first in range(0, n_in, step):
-            stop = min(first + step, n_in)
-            _fill(factors, top, width, first, stop, panel)
-            starts = reached.copy()
-            _advance(indptr, indices, stop, reached)
-            _add_entries_of(starts, reached, indices, data, panel, first, sums)
-        _take(sums, width, out, top, 0, n_out)
+        for upper in range(0, n_out, n_sums):
+            lower = min(upper + n_sums, n_out)
+            sums[:] = factors.dtype.type(0)
+            for block in range(len(starts)):
+                first = block * step
+                if upper == 0:
+                    _fill(factors, top, width, first, min(first + step, n_in), panel)
+                own = starts[block][upper:lower], ends[block][upper:lower]
+                _add_entries_of(own[0], own[1], indices, data, panel, first, sums)
+            _take(sums, width, out, top, upper, lower)
+
+
+@compiled
+def cut_by_columns(
+    indptr: Any,
+    indices: Any,
+    data: Any,
+    step: int,
+    starts: Any,
+    ends: Any,
+    cut_indices: Any,
+    cut_data: Any,
+) -> None:
+    """Set the entries of a CSR matrix block of columns by block, row by row within each; see `cut_product`.
+
+    Parameters
+    ----------
+    indptr, indices, data : CSR
+        Indices ascend within a row.
+    step : int
+    starts, ends, cut_indices, cut_data
+        Written to.
+    """
+    n_blocks, n_rows = starts.shape
+    reached = indptr[:n_rows].copy()
+    place = 0
+    for block in range(n_blocks):
+        stop = (block + 1) * step
+        for i in range(n_rows):
+            starts[block, i] = place
+            p, end = reached[i], indptr[i + 1]
+            while p < end and indices[p] < stop:
+                cut_indices[place] = indices[p]
+                cut_data[place] = data[p]
+                p += 1
+                place += 1
+            reached[i] = p
+            ends[block, i] = place
 
 
 @compiled
@@ -263,8 +329,8 @@ def csr_transposed_product(indptr: Any, indices: Any, data: Any, factors: Any, o
     n_rows, n_in = factors.shape
     n_out = out.shape[1]
     lanes = _lanes(n_rows, factors.itemsize)
-    sums = np.empty((n_out, lanes), factors.dtype)
-    block = np.zeros((BLOCK, lanes), factors.dtype)
+    sums = _aligned(n_out, lanes, factors)
+    block = _aligned(BLOCK, lanes, factors)
     for first in range(0, n_rows, lanes):
         width = min(lanes, n_rows - first)
         sums[:] = factors.dtype.type(0)

@@ -152,8 +152,9 @@ def _on_device(products: Products) -> _DeviceProducts:
         B = _to_device(products.B)
         return _DeviceProducts(B, B.T, _to_device(products.Q))
     assert isinstance(products, WholeProducts), "larger matrices are refused before"
-    if sparse.issparse(products.V):
-        return _DeviceProducts(_csr(products.V), _csr(products.VT))
+    V: Any = products.V
+    if sparse.issparse(V):
+        return _DeviceProducts(_csr(V), _csr(V.T.tocsr()))
     V = _to_device(products.V)
     return _DeviceProducts(V, V.T)
 

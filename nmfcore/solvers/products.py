@@ -5,6 +5,7 @@ Stacking the factors of all runs turns many thin products into one thick one, so
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nmfcore.block_matrix import BlockMatrix, times_transposed
+from nmfcore.solvers.cut_matrix import CutMatrix
 
 Floats = NDArray[np.floating]
 
@@ -39,18 +41,24 @@ class WholeProducts:
 
     def __init__(self, V: Floats | sparse.csr_array) -> None:
         self.V = V
-        transposed: Any = V.T
-        self.VT = transposed.tocsr() if sparse.issparse(V) else transposed
+        self._times_VT, self._times_V = _multiplier(V), _multiplier(V.T)
         self.dtype = np.dtype(V.dtype)
         self.squared_norm = squared_norm(V)
 
     def with_samples(self, H: Floats) -> Floats:
         """See `Products`."""
-        return times_transposed(_stack(H), self.V).reshape(*H.shape[:2], -1)
+        return self._times_VT(_stack(H)).reshape(*H.shape[:2], -1)
 
     def with_features(self, W: Floats) -> Floats:
         """See `Products`."""
-        return times_transposed(_stack(W), self.VT).reshape(*W.shape[:2], -1)
+        return self._times_V(_stack(W)).reshape(*W.shape[:2], -1)
+
+
+def _multiplier(matrix: Any) -> Callable[[Floats], Floats]:
+    """Function of factors that gives ``factors @ matrixᵀ``."""
+    if sparse.issparse(matrix):
+        return CutMatrix.of(matrix.tocsr()).times
+    return lambda factors: np.asarray(factors @ matrix.T)
 
 
 class BlockProducts:

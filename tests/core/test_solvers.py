@@ -9,6 +9,7 @@ from nmfcore.factorization import factorize
 from nmfcore.problem import pose
 from nmfcore.solvers.alternating import iterate
 from nmfcore.solvers.completion import complete
+from nmfcore.solvers.cut_matrix import CutMatrix
 from nmfcore.solvers.kernels import (
     BLOCK,
     extrapolate,
@@ -254,6 +255,25 @@ class TestCsrProducts:
         together = times_transposed(factors, matrix)
         for some in (factors[:1], factors[: n_rows // 2 + 1]):
             np.testing.assert_array_equal(times_transposed(some, matrix), together[: len(some)])
+
+    @shapes
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_a_matrix_laid_out_for_them_gives_the_same_bits(
+        self, n_out, n_in, share, n_rows, dtype
+    ):
+        matrix, factors = self.drawn(n_out, n_in, share, n_rows, dtype)
+        given = CutMatrix.of(matrix).times(factors)
+        np.testing.assert_array_equal(given, times_transposed(factors, matrix))
+
+    def test_a_wide_matrix_is_laid_out_block_by_block_and_a_narrow_one_is_not_copied(self):
+        wide, _ = self.drawn(300, 5000, 0.05, 1)
+        cut = CutMatrix.of(wide)
+        assert len(cut.starts) > 1
+        for block, (starts, ends) in enumerate(zip(cut.starts, cut.ends, strict=True)):
+            columns = cut.indices[starts[0] : ends[-1]]
+            assert ((columns // cut.step) == block).all()
+        narrow, _ = self.drawn(300, 200, 0.05, 1)
+        assert np.shares_memory(CutMatrix.of(narrow).data, narrow.data)
 
 
 class TestProducts:
