@@ -742,7 +742,7 @@ def memory(options: Options) -> str:
         "Beyond the caller's V (float64) of m × n cells, a batch of S seeds at rank k with b bytes a number "
         "(4 in float32) takes at its peak",
         "",
-        "- dense V: `m n (8 + b)`; CSR with z stored entries: `z (24 + 2 b)`,",
+        "- dense V: `m n (8 + b)`; CSR with z stored entries: `z (28 + 3 b)`,",
         "",
         "V at the scale of the problem in both precisions, and, with `f = b (m + n) k` for the factors of a run and "
         "`g = min(S, 10)` runs of a group (times the threads), the largest of",
@@ -753,7 +753,7 @@ def memory(options: Options) -> str:
         "",
         "With a mask that hides h cells, it holds",
         "",
-        "- dense V: `m n (16 + 2 b) + 2 h (4 + b)`; CSR: `m n b + z (24 + 2 b) + 2 h (4 + b)`,",
+        "- dense V: `m n (16 + 2 b) + 2 h (4 + b)`; CSR: `m n b + z (28 + 3 b) + 2 h (4 + b)`,",
         "",
         "and beside that the largest of",
         "",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from nmfcore.blas_threads import one_blas_thread
 from nmfcore.blocks import submatrix
 from nmfcore.cross_validation import (
     entries,
@@ -18,6 +19,8 @@ from nmfcore.cross_validation import (
     looked_at,
     row_maxima,
 )
+from nmfcore.groups import in_threads
+from nmfcore.limits import HELD_OUT_FOLDS
 from nmfcore.problem import pose
 from nmfcore.solvers.penalties import Penalties
 
@@ -52,10 +55,11 @@ class SampleErrors:
         )
 
 
+@one_blas_thread
 def held_out_by_sample(
     V: ArrayLike | Any,
     rank: int,
-    n_folds: int = 5,
+    n_folds: int = HELD_OUT_FOLDS,
     n_starts: int = 2,
     fraction: float = 0.1,
     root_seed: int = 0,
@@ -66,6 +70,7 @@ def held_out_by_sample(
     observed: ArrayLike | None = None,
     penalties: Penalties | None = None,
     dtype: str = "float32",
+    threads: int = 1,
 ) -> SampleErrors:
     """Hide cells, fit the others from fresh starts, predict the hidden ones; fold by fold.
 
@@ -80,6 +85,8 @@ def held_out_by_sample(
         See `nmfcore.cross_validation.cross_validate`.
     loss, max_iter, tol, observed, penalties, dtype
         See `nmfcore.factorize`.
+    threads : int
+        Folds that are worked on at the same time, each with a copy of V; changes no bit.
 
     Returns
     -------
@@ -95,6 +102,7 @@ def held_out_by_sample(
             "observed": some,
             "penalties": penalties,
             "dtype": dtype,
+            "threads": threads,
         }
         found = held_out_by_sample(
             submatrix(V, *drawn), rank, n_folds, n_starts, fraction, root_seed, loss=loss, **options
@@ -106,12 +114,15 @@ def held_out_by_sample(
     squares, totals, plain = np.zeros(n_samples), np.zeros(n_samples), np.zeros(n_samples)
     n_cells = np.zeros(n_samples, np.intp)
     folds = held_out_cells(problem.shape, n_folds, fraction, root_seed, mask)
-    for fold, (rows, columns) in enumerate(folds):
+
+    def predict(fold: int) -> tuple[Array, Array, Array]:
+        """Hidden values of a fold, what is predicted for them, and the mean of what is visible of their features."""
+        rows, columns = folds[fold]
         visible, runs = fit_fold(
             values,
             rank,
             fold,
-            (rows, columns),
+            folds[fold],
             n_starts=n_starts,
             root_seed=root_seed,
             observed=mask,
@@ -123,12 +134,15 @@ def held_out_by_sample(
         )
         best = runs.least_loss
         largest, mean = _visible_rows(values, visible)
-        v = entries(values, rows, columns)
         product = fitted(runs.W[best], np.ascontiguousarray(runs.H[best].T), rows, columns)
         predicted = np.clip(np.nan_to_num(product), 0, largest[rows])
+        return entries(values, rows, columns), predicted, mean[rows]
+
+    for fold, (v, predicted, mean) in enumerate(in_threads(predict, range(len(folds)), threads)):
+        columns = folds[fold][1]
         for sums, terms in (
             (squares, (v - predicted) ** 2),
-            (plain, (v - mean[rows]) ** 2),
+            (plain, (v - mean) ** 2),
             (totals, v**2),
         ):
             sums += np.bincount(columns, terms, n_samples)

@@ -8,6 +8,8 @@ MAX_CELLS = 20_000_000
 """Of larger matrices, some rows or columns of the longer side are drawn, so that so many cells are left."""
 MAX_HIDDEN = 500_000
 """Cells that a fold hides at most: more make a fit slower, and no error better known than the folds differ."""
+HELD_OUT_FOLDS = 5
+"""Folds of the held-out errors of the samples."""
 MAX_SAMPLES = 5000
 """Distinct label vectors up to which a consensus is exact."""
 SAMPLED = 3000

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 from scipy.sparse.linalg import aslinearoperator, svds
 
-from nmfcore.block_matrix import BlockMatrix, times_transposed
+from nmfcore.block_matrix import BlockMatrix
 from nmfcore.blocks import dense_rows, row_blocks
 from nmfcore.divergence import sum_of_squares
 
@@ -130,9 +130,13 @@ def _gram_of_smaller_side(V: Values) -> Array:
     flat = V if V.shape[0] < V.shape[1] else V.T
     gram = np.zeros((flat.shape[0], flat.shape[0]))
     if sparse.issparse(V):
+        # Here, because who only reads and writes matrices should not wait for the compiler.
+        from nmfcore.solvers.cut_matrix import CutMatrix
+
         values = sparse.csr_array(flat, dtype=np.float64)
+        cut = CutMatrix.of(values)
         for rows in row_blocks(values.shape):
-            gram[rows] = times_transposed(values[rows].toarray(), values)
+            gram[rows] = cut.times(values[rows].toarray())
         return gram
     for rows in row_blocks(flat.T.shape):
         block = dense_rows(flat.T, rows)

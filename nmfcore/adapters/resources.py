@@ -20,7 +20,7 @@ from nmfcore.adapters import store
 from nmfcore.adapters.settings import rank_rule, seed_rule
 from nmfcore.blocks import BLOCK_ENTRIES
 from nmfcore.groups import GROUP_SEEDS
-from nmfcore.limits import MAX_CELLS, MAX_ROUNDS, MAX_SAMPLES, N_SPLITS
+from nmfcore.limits import HELD_OUT_FOLDS, MAX_CELLS, MAX_ROUNDS, MAX_SAMPLES, N_SPLITS
 
 _PROCESS_BYTES = 700e6  # Python with compiled kernels, and Snakemake around it: twice under SLURM
 _DRAWING_BYTES = 400e6  # matplotlib and pandas
@@ -35,7 +35,6 @@ _OPERATIONS_A_CELL = 4  # and component: two products, each a multiplication and
 _OPERATIONS_S = 1e9  # of a core, at the slowest matrices
 _SLOWER = 10.0  # logarithms and divisions of the other losses
 _TYPICAL_ITERATIONS = 500
-_FOLDS = 10  # of the held-out errors of the samples
 _READ_S = 1e6  # bytes a second, on a slow network disk
 _START_S = 600.0
 _WITHOUT_FITS = ("summarize", "report")
@@ -160,7 +159,7 @@ def batch_bytes(
         held = 2.0 * n_hidden * (itemsize + 4)
         filled = 0.0
         if size.is_sparse:
-            held += n_cells * itemsize + size.n_stored * (24 + 2 * itemsize)
+            held += n_cells * itemsize + size.n_stored * (28 + 3 * itemsize)
         else:
             held += n_cells * (16 + 2 * itemsize)
             filled = n_cells * (2.0 * itemsize + 2)
@@ -168,7 +167,7 @@ def batch_bytes(
         a_block = 25 * min(n_cells, BLOCK_ENTRIES)
         return held + max(iterated + tables, 3 * factors + a_block, returned, filled)
     if size.is_sparse:
-        return size.n_stored * (24.0 + 2 * itemsize) + copies
+        return size.n_stored * (28.0 + 3 * itemsize) + copies
     return size.n_stored * (8.0 + itemsize) + copies
 
 
@@ -249,7 +248,7 @@ def _bytes(
     if rule not in _WITHOUT_FITS:
         itemsize = np.dtype(config["factorize"]["dtype"]).itemsize
         # Folds that are worked on at the same time share nothing.
-        folds, groups = (threads, 1) if rule == "validate" else (1, threads)
+        folds, groups = (threads, 1) if rule in ("validate", "solve") else (1, threads)
         n_bytes += folds * batch_bytes(size, rank, n_seeds, itemsize, threads=groups)
     if rule in ("validate", "solve"):
         n_bytes += _HIDING_BYTES * size.n_features * size.n_samples
@@ -286,4 +285,4 @@ def _batches(rule: str, config: Mapping[str, Any]) -> int:
     if rule == "validate_blocks":
         blocks = evidence["bi_cross_validation"]
         return int(blocks["row_groups"] * blocks["column_groups"])
-    return {"factorize": 1, "solve": _FOLDS, "solve_rank": 2 * N_SPLITS}[rule]
+    return {"factorize": 1, "solve": HELD_OUT_FOLDS, "solve_rank": 2 * N_SPLITS}[rule]

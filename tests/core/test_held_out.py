@@ -58,6 +58,12 @@ def test_sparse_and_dense_agree_and_unseen_cells_are_never_scored():
     np.testing.assert_array_equal(dense.error, rubbish.error)
 
 
+def test_threads_change_no_bit():
+    one, three = (held_out_by_sample(EXACT, 3, threads=threads) for threads in (1, 3))
+    for name in ("error", "baseline", "n_cells"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(three, name))
+
+
 def test_a_sample_of_zeros_has_no_error():
     matrix = EXACT.copy()
     matrix[:, 5] = 0

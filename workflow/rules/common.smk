@@ -20,6 +20,7 @@ from nmfcore.adapters.resources import MatrixSize, request
 from nmfcore.adapters.store import figure_names
 from nmfcore.batches import batch_size, job_threads, plan_stages
 from nmfcore.errors import ConfigError, InputError, ResultError
+from nmfcore.limits import HELD_OUT_FOLDS
 
 try:
     config.update(
@@ -223,6 +224,12 @@ FIT_THREADS = (
         SEEDS_PER_JOB,
         AT_ONCE,
     )
+    if workflow.is_main_process and not workflow.resource_settings.nodes
+    else 1
+)
+# The solution is chosen when all else has been done, and has this machine to itself.
+FOLD_THREADS = (
+    min(AT_ONCE, HELD_OUT_FOLDS)
     if workflow.is_main_process and not workflow.resource_settings.nodes
     else 1
 )

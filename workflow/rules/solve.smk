@@ -36,6 +36,7 @@ rule solve:
         json=f"{RESULTS}/solution/solution.json",
     log:
         f"{RESULTS}/logs/solve.log",
+    threads: FOLD_THREADS
     resources:
         mem_mb=asked("solve", "mem_mb"),
         runtime=asked("solve", "runtime"),

@@ -8,4 +8,5 @@ with told(snakemake.log[0]):
         snakemake.params.solutions,
         snakemake.params.validation,
         snakemake.output.npz,
+        snakemake.threads,
     )

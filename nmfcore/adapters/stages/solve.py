@@ -74,6 +74,7 @@ def solve(
     solutions: Mapping[int, str],
     validation: Json | None,
     npz: str,
+    threads: int = 1,
 ) -> None:
     """Choose the solution of the recommended rank, or of the one that the user chose; without one, say why.
 
@@ -89,6 +90,8 @@ def solve(
         What `settings.validation_settings` returns, for the held-out error of every sample; None leaves it out.
     npz : path
         `solution/solution.npz`; the other files are written beside it.
+    threads : int
+        Folds of the held-out error that are worked on at the same time; changes no bit.
     """
     decision = store.read_json(recommendation)
     rank = decision["chosen_rank"]
@@ -120,5 +123,6 @@ def solve(
             dtype=validation["dtype"],
             observed=V.observed,
             penalties=Penalties(**validation["penalties"]),
+            threads=threads,
         )
     write_chosen(paths, rank, solutions, held_out, V.sample_ids.tolist(), origin)
