@@ -16,3 +16,5 @@ SAMPLED = 3000
 """Of more, so many samples drawn at random stand for all: a second and a quarter of a gigabyte a rank."""
 N_SPLITS = 12
 """Random splits of the samples in which components are looked for again."""
+DRAWN_AT_ONCE = 8
+"""Figures that are drawn at the same time, a process and a few hundred megabytes each."""

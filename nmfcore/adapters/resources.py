@@ -257,7 +257,7 @@ def _bytes(
     if rule in _WITHOUT_FITS and size.n_samples <= MAX_SAMPLES:
         n_bytes += _CONSENSUS_COPIES * 8.0 * size.n_samples**2
     if rule == "report":
-        n_bytes += _DRAWING_BYTES
+        n_bytes += threads * _DRAWING_BYTES
     return n_bytes
 
 

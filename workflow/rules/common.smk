@@ -20,7 +20,7 @@ from nmfcore.adapters.resources import MatrixSize, request
 from nmfcore.adapters.store import figure_names
 from nmfcore.batches import batch_size, job_threads, plan_stages
 from nmfcore.errors import ConfigError, InputError, ResultError
-from nmfcore.limits import HELD_OUT_FOLDS
+from nmfcore.limits import DRAWN_AT_ONCE, HELD_OUT_FOLDS
 
 try:
     config.update(
@@ -227,11 +227,9 @@ FIT_THREADS = (
     if workflow.is_main_process and not workflow.resource_settings.nodes
     else 1
 )
-# The solution is chosen when all else has been done, and has this machine to itself.
-FOLD_THREADS = (
-    min(AT_ONCE, HELD_OUT_FOLDS)
-    if workflow.is_main_process and not workflow.resource_settings.nodes
-    else 1
+# What is done when all ranks are has this machine to itself.
+CORES_AT_THE_END = (
+    AT_ONCE if workflow.is_main_process and not workflow.resource_settings.nodes else 1
 )
 
 

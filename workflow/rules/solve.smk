@@ -36,7 +36,7 @@ rule solve:
         json=f"{RESULTS}/solution/solution.json",
     log:
         f"{RESULTS}/logs/solve.log",
-    threads: FOLD_THREADS
+    threads: min(CORES_AT_THE_END, HELD_OUT_FOLDS)
     resources:
         mem_mb=asked("solve", "mem_mb"),
         runtime=asked("solve", "runtime"),

@@ -6,6 +6,6 @@ from nmfcore.adapters.store import SweepFolder
 
 with told(snakemake.log[0]):
     folder = SweepFolder(snakemake.params.folder)
-    draw_all(folder, snakemake.params.figures)
+    draw_all(folder, snakemake.params.figures, snakemake.threads)
     write_report(folder)
     write_captions(folder, list(snakemake.output.captions))
