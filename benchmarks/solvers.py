@@ -53,7 +53,7 @@ from nmfcore.adapters.resources import MatrixSize, batch_bytes
 from nmfcore.cross_validation import cross_validate
 from nmfcore.divergence import divergences, sum_of_squares
 from nmfcore.factorization import factorize, transform
-from nmfcore.problem import DENSE_FROM_DENSITY, LOSSES
+from nmfcore.problem import DENSE_FROM_DENSITY, LOSSES, Problem
 from nmfcore.runs import Runs
 from nmfcore.solvers import hals, kullback_leibler, products, registry
 from nmfcore.solvers.arrays import HostArrays
@@ -612,7 +612,7 @@ WATCHED: tuple[tuple[Any, str, str, Callable[..., float]], ...] = (
     (hals, "gram", "Gram matrices", _uncounted),
     (HostArrays, "extrapolate", "extrapolation", _uncounted),
     (registry, "compress", "compression", _uncounted),
-    (nmfcore.factorization, "divergences", "final loss", _uncounted),
+    (Problem, "losses", "final loss", _uncounted),
     (nmfcore.factorization, "pose", "checking V", _uncounted),
     (nmfcore.factorization, "make_starts", "starts", _uncounted),
     (kullback_leibler, "kl_sweep_sparse", "sweeps", _uncounted),

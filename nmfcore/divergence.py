@@ -77,6 +77,45 @@ def _divergences(
     return _by_residual(V, W, H, beta, weights, groups.threads)
 
 
+def visible_squares(
+    V: Any, hidden: sparse.csr_array, W: Floats, H: Floats, groups: Groups
+) -> Array:
+    """½ Σ (v − wh)² of every run over the cells of a sparse V that are not hidden; V holds 0 where they are.
+
+    That over all cells, less ½ Σ (wh)² over the hidden ones: V is never made dense.
+
+    Parameters
+    ----------
+    V : (n_features, n_samples) csr_array
+    hidden : (n_features, n_samples) csr_array
+        1 in a hidden cell.
+    W, H, groups
+        See `divergences`.
+    """
+    V = _canonical(V)
+    total = sum_of_squares(V)
+    found = _by_expansion(V, total, W, H, groups)
+    found -= np.array(
+        in_threads(lambda s: 0.5 * _squares_at(hidden, W[s], H[s]), range(len(W)), groups.threads)
+    )
+    cancelled = found <= CANCELLATION * total
+    if cancelled.any():
+        seen = 1 - hidden.toarray()
+        found[cancelled] = _by_residual(V, W[cancelled], H[cancelled], 2.0, seen, groups.threads)
+    return np.maximum(found, 0.0)
+
+
+def _squares_at(cells: sparse.csr_array, W: Floats, H: Floats) -> float:
+    """Σ (wh)² over some cells."""
+    # Here, because who only reads and writes matrices should not wait for the compiler.
+    from nmfcore.solvers.kernels import sampled_product
+
+    basis, profiles = (np.ascontiguousarray(f.T, np.float64) for f in (W, H))
+    fitted = np.empty(cells.nnz)
+    sampled_product(cells.indptr, cells.indices, basis, profiles, fitted)
+    return float(fitted @ fitted)
+
+
 def sum_of_squares(V: Any, weights: Floats | None = None) -> float:
     """Σ w v² in float64."""
     V = _canonical(V)

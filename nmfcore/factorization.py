@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from nmfcore.blas_threads import one_blas_thread
-from nmfcore.divergence import divergence_from_constant, divergences
 from nmfcore.errors import InputError
 from nmfcore.groups import Groups
 from nmfcore.norms import column_norms
@@ -209,7 +208,7 @@ def transform(
     H = np.full((1, basis.shape[1], problem.shape[1]), problem.mean / mass, problem.dtype)
     updates = choose_solver(problem, solver).updates(problem)
     fit = iterate_H(updates, W_fixed, H, max_iter, tol)
-    loss_value = float(divergences(problem.exact, W_fixed, fit.H, problem.beta, problem.weights)[0])
+    loss_value = float(problem.losses(W_fixed, fit.H)[0])
     finite = bool(np.isfinite(fit.H).all() and np.isfinite(loss_value))
     status = Status.MAX_ITER if not fit.converged[0] else Status.CONVERGED
     H_given = np.ldexp(fit.H[0].astype(np.float64), 2 * problem.exponent)
@@ -240,7 +239,7 @@ def _solve(
     updates = chosen.updates(problem)
     groups = Groups.of(seeds, threads)
     fit = solve_batch(chosen, problem, updates, W, H, max_iter, tol, groups, near)
-    losses = divergences(problem.exact, fit.W, fit.H, problem.beta, problem.weights, groups)
+    losses = problem.losses(fit.W, fit.H, groups)
     at_start, at_end = (
         np.concatenate(groups.map(partial(_kkt_residual, updates, *factors)))
         for factors in ((W, H), (fit.W, fit.H))
@@ -249,7 +248,7 @@ def _solve(
     status = np.where(
         ~finite, Status.NON_FINITE, np.where(fit.converged, Status.CONVERGED, Status.MAX_ITER)
     )
-    null = divergence_from_constant(problem.exact, problem.beta, problem.weights)
+    null = problem.null_loss
     return Runs(
         rank=W.shape[1],
         seeds=seeds,

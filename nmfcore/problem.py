@@ -12,7 +12,14 @@ from scipy import sparse
 
 from nmfcore import block_matrix
 from nmfcore.block_matrix import BlockMatrix
+from nmfcore.divergence import (
+    divergence_from_constant,
+    divergences,
+    sum_of_squares,
+    visible_squares,
+)
 from nmfcore.errors import InputError
+from nmfcore.groups import Groups
 from nmfcore.solvers.penalties import Penalties
 
 Floats = NDArray[np.floating]
@@ -87,6 +94,34 @@ class Problem:
     def weights(self) -> Floats | None:
         """Weights in full, or None where all cells count fully."""
         return None if self.lack is None else 1 - self.lack.toarray()
+
+    @cached_property
+    def is_masked(self) -> bool:
+        """Whether cells are hidden, and all others count fully."""
+        return self.lack is not None and bool((self.lack.data == 1).all())
+
+    @cached_property
+    def squares(self) -> float:
+        """Σ w v² at the scale of `V`."""
+        return sum_of_squares(self.exact, None if self.is_masked else self.weights)
+
+    @cached_property
+    def null_loss(self) -> float:
+        """What losses are relative to: that of the mean in every cell; for Frobenius of no component at all."""
+        if self.beta == 2:
+            return 0.5 * self.squares
+        return divergence_from_constant(self.exact, self.beta, self.weights)
+
+    def losses(self, W: Floats, H: Floats, groups: Groups | None = None) -> NDArray[np.float64]:
+        """Losses of runs at the scale of `V`, in float64; see `nmfcore.divergence.divergences`."""
+        if (
+            self.beta == 2
+            and self.lack is not None
+            and self.is_masked
+            and sparse.issparse(self.exact)
+        ):
+            return visible_squares(self.exact, self.lack, W, H, groups or Groups.of(range(len(W))))
+        return divergences(self.exact, W, H, self.beta, self.weights, groups)
 
     @cached_property
     def mean(self) -> float:

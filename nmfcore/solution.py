@@ -13,7 +13,6 @@ from scipy.optimize import linear_sum_assignment
 from nmfcore.block_matrix import BLOCK_CELLS, BlockMatrix
 from nmfcore.blocks import submatrix
 from nmfcore.consensus import sample_labels
-from nmfcore.divergence import divergence_from_constant, divergences, sum_of_squares
 from nmfcore.errors import InputError
 from nmfcore.factorization import Transformed, factorize_from
 from nmfcore.factorization import transform as transform_with
@@ -311,7 +310,7 @@ def stable_solution(
     labels = sample_labels(W, H)
     confidence = label_agreement(good, matched, labels)
     loss = _losses(problem, W, H)
-    null = divergence_from_constant(problem.exact, problem.beta, problem.weights)
+    null = problem.null_loss
     mass = W.sum(axis=0) * H.sum(axis=1)
     return Solution(
         rank=runs.rank,
@@ -465,7 +464,7 @@ def _scaled_columns(values: Any, exponents: NDArray[np.int64]) -> Any:
 def _losses(problem: Problem, W: Array, H: Array) -> Array:
     """Loss of factors at the scale of the problem, an array of one."""
     basis = np.ascontiguousarray(W.T)[None]
-    return divergences(problem.exact, basis, H[None], problem.beta, problem.weights)
+    return problem.losses(basis, H[None])
 
 
 def _in_units(H: Array, problem: Problem) -> Array:
@@ -553,7 +552,7 @@ def _explained(problem: Problem, W: Array, H: Array) -> Array:
     """Share of V explained by each component, over the observed cells."""
     V, weights = problem.exact, problem.weights
     if problem.beta == 2:
-        total = sum_of_squares(V, weights)
+        total = problem.squares
         parts = np.einsum("mk,mk->k", W, V @ H.T)
     else:
         total = float(V.sum())

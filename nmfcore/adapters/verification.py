@@ -20,7 +20,6 @@ from nmfcore.adapters.solving import solution_tables
 from nmfcore.adapters.stages.select import criteria_table, decision_document
 from nmfcore.adapters.store import Json, SweepFolder
 from nmfcore.criteria import Criteria
-from nmfcore.divergence import divergence_from_constant, divergences
 from nmfcore.errors import ResultError
 from nmfcore.problem import Problem, pose
 
@@ -289,10 +288,8 @@ def _recomputed(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Loss and relative error of each pair of factors, a row each; and below what size each is all rounding."""
     basis, coefficients = (np.ldexp(f.astype(np.float64), -problem.exponent) for f in (W, H))
-    losses = divergences(
-        problem.exact, basis.transpose(0, 2, 1), coefficients, problem.beta, problem.weights
-    )
-    null = divergence_from_constant(problem.exact, problem.beta, problem.weights)
+    losses = problem.losses(basis.transpose(0, 2, 1), coefficients)
+    null = problem.null_loss
     relative = np.sqrt(losses / null) if null > 0 else np.zeros(len(losses))
     rounding = np.array([[float(problem.in_units(np.array(1e-16 * null)))], [1e-8]])
     return np.stack([problem.in_units(losses), relative]), rounding

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nmfcore.block_matrix import BlockMatrix
-from nmfcore.divergence import sum_of_squares
 from nmfcore.errors import InputError
 from nmfcore.groups import Groups
 from nmfcore.problem import DENSE_BYTES_MAX, Problem
@@ -101,9 +100,8 @@ class Hals(Solver):
     def updates(self, problem: Problem) -> Updates:
         """See `Solver`."""
         products = products_of(problem.V)
-        if problem.weights is not None:
-            # V holds w∘v; the loss needs Σ w v².
-            products.squared_norm = sum_of_squares(problem.exact, problem.weights)
+        if problem.lack is not None:
+            products.squared_norm = problem.squares  # V holds w∘v; the loss needs Σ w v².
         return HalsUpdates(products, problem.lack, problem.penalties)
 
     def easier(self, problem: Problem, rank: int, near: bool) -> tuple[Updates | None, str]:

@@ -9,7 +9,8 @@ from scipy import sparse
 from sklearn.decomposition._nmf import _beta_divergence
 
 from nmfcore import blocks, divergence
-from nmfcore.divergence import divergences, sum_of_squares
+from nmfcore.divergence import divergences, sum_of_squares, visible_squares
+from nmfcore.groups import Groups
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -226,3 +227,20 @@ def test_no_temporary_of_the_size_of_V(loss, masked, monkeypatch):
 def test_only_cells_with_weight_are_summed():
     V = sparse.csr_array(np.array([[3.0, 7.0], [4.0, 0.0]]))
     assert sum_of_squares(V, np.array([[1.0, 0.0], [1.0, 0.5]])) == 25.0
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_visible_squares_of_a_sparse_matrix_are_those_of_the_dense_one(exact):
+    """Cells that are hidden hold 0, as in a `Problem`; of a fit that is all but exact the digits are kept."""
+    random = np.random.default_rng(3)
+    W, H = random.random((3, 2, 40)), random.random((3, 2, 30))
+    W[:, :, :15] = 0
+    hidden = random.random((40, 30)) < 0.2
+    V = np.where(random.random((40, 30)) < 0.3, random.random((40, 30)), 0)
+    if exact:
+        V = W[0].T @ H[0] * (1 + 1e-9 * random.random((40, 30)))
+    V = np.where(hidden, 0, V)
+    expected = [0.5 * (~hidden * (V - w.T @ h) ** 2).sum() for w, h in zip(W, H, strict=True)]
+    cells, groups = sparse.csr_array(hidden.astype(float)), Groups.of(range(3))
+    found = visible_squares(sparse.csr_array(V), cells, W, H, groups)
+    np.testing.assert_allclose(found, expected, rtol=1e-7 if exact else 1e-12)
