@@ -224,14 +224,9 @@ def table_bytes(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> byt
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([_cell(value) for value in row] for row in rows)
+    # Only NaN differs from itself; numbers are written with all their digits, and None as nothing, by the writer.
+    writer.writerows(["" if value != value else value for value in row] for row in rows)
     return text.getvalue().encode()
-
-
-def _cell(value: object) -> object:
-    if value is None or (isinstance(value, float) and value != value):
-        return ""
-    return repr(float(value)) if isinstance(value, float) else value
 
 
 # ---------------------------------------------------------------- reading
