@@ -36,7 +36,8 @@ rule solve:
         json=f"{RESULTS}/solution/solution.json",
     log:
         f"{RESULTS}/logs/solve.log",
-    threads: min(CORES_AT_THE_END, HELD_OUT_FOLDS)
+    # One core is left to what publishes the fits meanwhile.
+    threads: max(min(CORES_AT_THE_END - 1, HELD_OUT_FOLDS), 1)
     resources:
         mem_mb=asked("solve", "mem_mb"),
         runtime=asked("solve", "runtime"),
