@@ -464,11 +464,31 @@ def test_permuted_copies_are_drawn_beside_the_fits():
 
 def test_silhouettes_stand_above_their_samples():
     arguments = planted(12, 3)
-    widths = np.linspace(-0.5, 0.6, 12)
+    widths = np.linspace(-0.5, 0.63, 12)
     figure = figures.consensus_heatmap(**arguments, silhouettes=widths)
     (axes,) = [axes for axes in figure.axes if "silhouette" in texts(axes)]
-    heights = [patch.get_height() for patch in axes.patches]
-    assert_allclose(heights, widths[arguments["order"]])
+    areas = [path for area in axes.collections for path in area.get_paths()]
+
+    def reaches(place: float, height: float) -> bool:
+        return any(path.contains_point((place, height)) for path in areas)
+
+    for sample, width in enumerate(widths[arguments["order"]]):
+        assert reaches(sample + 0.5, 0.99 * width)
+        assert not reaches(sample + 0.5, 1.01 * width)
+        assert not reaches(sample + 0.5, -0.01 * width)
+
+
+def test_silhouettes_of_many_samples_are_means_of_neighbours():
+    arguments = planted(5000, 3)
+    widths = np.full(5000, 0.25)
+    widths[arguments["order"][:2500]] = 0.75
+    figure = figures.consensus_heatmap(**arguments, silhouettes=widths)
+    (axes,) = [axes for axes in figure.axes if "silhouette" in texts(axes)]
+    areas = [path for area in axes.collections for path in area.get_paths()]
+    assert len(areas) < 10
+    for place, height in ((1000, 0.75), (4000, 0.25)):
+        assert any(path.contains_point((place, 0.99 * height)) for path in areas)
+        assert not any(path.contains_point((place, 1.01 * height)) for path in areas)
 
 
 # ---------------------------------------------------------------- components across ranks

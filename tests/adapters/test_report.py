@@ -333,6 +333,15 @@ def test_every_figure_is_drawn_under_a_stable_name(tmp_path: Path):
     assert set(written) == expected == set((folder.root / "figures").iterdir())
 
 
+def test_processes_draw_the_same_bytes(tmp_path: Path):
+    folder = build(tmp_path / "tiny")
+    alone = {path.name: path.read_bytes() for path in figures.draw_all(folder)}
+    for path in (folder.root / "figures").iterdir():
+        path.unlink()
+    together = {path.name: path.read_bytes() for path in figures.draw_all(folder, processes=3)}
+    assert together == alone
+
+
 def test_some_figures_can_be_drawn_alone(tmp_path: Path):
     written = figures.draw_all(build(tmp_path / "tiny"), ["consensus-rank-2"])
     assert [path.name for path in written] == ["consensus-rank-2.svg", "consensus-rank-2.png"]
