@@ -530,6 +530,8 @@ def _course(held_out: HeldOut, best: int) -> str:
     least = not _is_passed(held_out, best)
     if least:
         text += ", the least" if shown else " is the least"
+        if held_out.error(best) > min(map(held_out.error, held_out.ranks)) + EXACT:
+            text += " once the most extreme folds count no more than the next"
     if best == held_out.complete:
         text += f"{', where' if least else ': there'} a run reproduces all of the data but for what rounding leaves"
     if beyond is not None:
@@ -633,6 +635,13 @@ def _agreement(criteria: Criteria, rule: SelectionRule) -> str:
     return text
 
 
+def _how_stable(rule: SelectionRule, criteria: Criteria) -> str:
+    if not rule.is_stable(criteria):
+        return "not stable"
+    partly = rule.agrees(criteria) and not rule.agrees_on_all(criteria)
+    return "stable but for its weakest component" if partly else "stable"
+
+
 def _stability_words(criteria: Criteria) -> str:
     if criteria.component_stability is None or criteria.component_stability_min is None:
         return "component stability undefined"
@@ -701,8 +710,7 @@ def _larger(case: _Case, rank: int) -> list[RunnerUp]:
                 r,
                 ("predicts hidden cells better" if better else "cannot be told apart by the folds")
                 + f": {_figure(held_out, r)} ({_change(held_out, rank, r)}); "
-                + ("stable: " if case.rule.is_stable(by_rank[r]) else "not stable: ")
-                + _stability_words(by_rank[r]),
+                + f"{_how_stable(case.rule, by_rank[r])}: {_stability_words(by_rank[r])}",
             )
         )
     return larger

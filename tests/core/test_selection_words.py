@@ -134,6 +134,19 @@ def scenarios():
             ),
             None,
         ),
+        "a larger rank with a weak component": (
+            changed(curve([0.8, 0.5, 0.3, 0.3], wobble=0.01), 4, 0.3, wobble=0.01, weakest=-0.3),
+            None,
+        ),
+        "the least but for one fold": (
+            changed(
+                curve([0.8, 0.5, 0.31, 0.3, 0.4]),
+                4,
+                0.3,
+                fold_errors=tuple(0.3 + FOLDS + 0.3 * (np.arange(N_FOLDS) == 0)),
+            ),
+            None,
+        ),
         "shaky components": (curve([0.8, 0.5, 0.3, 0.32], stability=0.82, weakest=0.3), None),
         "a coarser view": (
             changed(coarse, 2, 0.5, dispersion=1.0, cophenetic_correlation=1.0),
