@@ -347,7 +347,9 @@ def test_nothing_to_choose_from_is_refused():
     ("values", "agrees", "on_all"),
     [
         ({"stability": 0.6, "weakest": 0.1}, True, True),
-        ({"stability": 0.599, "weakest": 0.1}, False, False),
+        ({"stability": 0.599, "weakest": 0.1}, True, False),
+        ({"stability": 0.5, "weakest": 0.1}, True, False),
+        ({"stability": 0.499, "weakest": 0.1}, False, False),
         ({"stability": 0.6, "weakest": 0.099}, True, False),
         ({"stability": None, "weakest": 0.5}, False, False),
         ({"stability": 0.9, "weakest": None}, True, False),
