@@ -157,13 +157,12 @@ def batch_bytes(
     if n_hidden:
         n_cells, sides = size.n_features * size.n_samples, size.n_features + size.n_samples
         held = 2.0 * n_hidden * (itemsize + 4)
-        filled = 0.0
-        if size.is_sparse:
-            held += n_cells * itemsize + size.n_stored * (28 + 3 * itemsize)
-        else:
-            held += n_cells * (16 + 2 * itemsize)
-            filled = n_cells * (2.0 * itemsize + 2)
         tables = (rank * (rank + 1) + 64) * sides * itemsize
+        if size.is_sparse:
+            held += n_cells + size.n_stored * (28 + 3 * itemsize)
+            return held + max(iterated + tables, in_float64, returned)
+        held += n_cells * (16 + 2 * itemsize)
+        filled = n_cells * (2.0 * itemsize + 2)
         a_block = 25 * min(n_cells, BLOCK_ENTRIES)
         return held + max(iterated + tables, 3 * factors + a_block, returned, filled)
     if size.is_sparse:
