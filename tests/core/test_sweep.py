@@ -207,7 +207,7 @@ class TestForms:
         assert found.recommendation.confidence == "low"
 
     def test_a_rule_is_listened_to(self):
-        rule = SelectionRule(min_stability=1.01, min_reproduced=1.01)
+        rule = SelectionRule(min_stability=1.2, min_reproduced=1.01)
         found = sweep(V, rule=rule, **OPTIONS)
         assert found.recommendation.decision == Decision.NO_STABLE_SOLUTION
         assert found.solution is None
