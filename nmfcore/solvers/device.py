@@ -155,7 +155,7 @@ def _on_device(products: Products) -> _DeviceProducts:
     V: Any = products.V
     if sparse.issparse(V):
         return _DeviceProducts(_csr(V), _csr(V.T.tocsr()))
-    V = _to_device(products.V)
+    V = _to_device(V)
     return _DeviceProducts(V, V.T)
 
 

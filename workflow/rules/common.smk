@@ -217,19 +217,14 @@ if (
     )
 # Planned once: files that appear while the sweep runs must not change the plan.
 BATCHES = {rank: planned_batches(rank) for rank in RANK_RULE.ranks}
-# A job on a cluster has the cores that it was given, not those that its node shows.
-FIT_THREADS = (
-    job_threads(
-        sum(len(BATCHES[rank][STAGES[0]]) for rank in RANK_RULE.first),
-        SEEDS_PER_JOB,
-        AT_ONCE,
-    )
-    if workflow.is_main_process and not workflow.resource_settings.nodes
-    else 1
-)
-# What is done when all ranks are has this machine to itself.
-CORES_AT_THE_END = (
+# Cores that jobs may share out among threads. A job on a cluster has those that it was given, not those of its node.
+OWN_CORES = (
     AT_ONCE if workflow.is_main_process and not workflow.resource_settings.nodes else 1
+)
+FIT_THREADS = job_threads(
+    sum(len(BATCHES[rank][STAGES[0]]) for rank in RANK_RULE.first),
+    SEEDS_PER_JOB,
+    OWN_CORES,
 )
 
 

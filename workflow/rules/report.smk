@@ -39,7 +39,7 @@ rule report:
         captions=[caption_file(name) for name in CAPTIONS],
     log:
         f"{RESULTS}/logs/report.log",
-    threads: min(CORES_AT_THE_END, DRAWN_AT_ONCE)
+    threads: min(OWN_CORES, DRAWN_AT_ONCE)
     resources:
         mem_mb=asked("report", "mem_mb"),
         runtime=asked("report", "runtime"),

@@ -37,7 +37,7 @@ rule solve:
     log:
         f"{RESULTS}/logs/solve.log",
     # One core is left to what publishes the fits meanwhile.
-    threads: max(min(CORES_AT_THE_END - 1, HELD_OUT_FOLDS), 1)
+    threads: max(min(OWN_CORES - 1, HELD_OUT_FOLDS), 1)
     resources:
         mem_mb=asked("solve", "mem_mb"),
         runtime=asked("solve", "runtime"),
