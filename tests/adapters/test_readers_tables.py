@@ -54,9 +54,12 @@ def read(tmp_path: Path, content: str | bytes, name: str = "x.tsv", **options: A
         ("x.tsv", GOOD.encode("utf-16-le")),
         ("x.tsv", GOOD.encode("utf-16-be")),
         ("x.tsv", GOOD.encode("utf-32")),
-        ("x.tsv.gz", gzip.compress(GOOD.encode())),
-        ("x.csv.gz", gzip.compress(GOOD.replace("\t", ",").encode("utf-16"))),
-        ("x.txt.gz", gzip.compress(GOOD[:20].encode()) + gzip.compress(GOOD[20:].encode())),
+        ("x.tsv.gz", gzip.compress(GOOD.encode(), mtime=0)),
+        ("x.csv.gz", gzip.compress(GOOD.replace("\t", ",").encode("utf-16"), mtime=0)),
+        (
+            "x.txt.gz",
+            gzip.compress(GOOD[:20].encode(), mtime=0) + gzip.compress(GOOD[20:].encode(), mtime=0),
+        ),
     ],
 )
 def test_one_matrix_in_many_spellings(tmp_path: Path, name: str, content: str | bytes) -> None:
@@ -244,7 +247,7 @@ def test_what_is_written_is_read(
     orientation = "samples_by_features" if transposed else "features_by_samples"
     result = read(
         tmp_path,
-        gzip.compress(content) if packed else content,
+        gzip.compress(content, mtime=0) if packed else content,
         "x.txt.gz" if packed else "x.txt",
         orientation=orientation,
     )
