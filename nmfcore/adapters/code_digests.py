@@ -83,6 +83,7 @@ CODE = {
         "adapters/readers/sound.py",
         "adapters/readers/mutations.py",
     ),
-    "report": code_digest("adapters/captions.py", "adapters/figures", "adapters/report"),
+    "caption": code_digest("adapters/captions.py"),
+    "report": code_digest("adapters/figures", "adapters/report"),
 }
 """Digest of the sources behind each stage."""

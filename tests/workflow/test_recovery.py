@@ -96,7 +96,7 @@ def test_without_the_memory_of_snakemake_no_outdated_file_is_trusted(
     """A dry run does not make it forget what it has found."""
     shutil.rmtree(own_project / ".snakemake")
     changed = {**untracked_config, "select": {"rank": 2}}
-    repeated = {"select": 1, "solve": 1, "report": 1, "record": 1}
+    repeated = {"select": 1, "caption": 1, "solve": 1, "report": 1, "record": 1}
     asked = run_sweep(own_project, changed, "--dry-run")
     assert "3 files there are not what is asked for" in asked.stdout
     assert jobs(asked) == repeated

@@ -15,7 +15,7 @@ from nmfcore.adapters import store
 
 DECISION = "results/small/selection/recommendation.json"
 NOTHING = "Nothing to be done"
-ANSWER = {"select": 1, "solve": 1, "report": 1, "record": 1}
+ANSWER = {"select": 1, "caption": 1, "solve": 1, "report": 1, "record": 1}
 
 
 def planned(project: Path, config: dict[str, Any]) -> dict[str, int]:

@@ -8,6 +8,21 @@ DRAWN = figure_names(RANK_RULE.ranks if RANK_RULE.coarse == 1 else ())
 CAPTIONS = ["report", *DRAWN, *([EVERY_CONSENSUS] if RANK_RULE.coarse > 1 else [])]
 
 
+# Apart from the figures: Snakemake sums up every input of a job again for every output.
+rule caption:
+    input:
+        json=RECOMMENDATION,
+    output:
+        captions=[caption_file(name) for name in CAPTIONS],
+    log:
+        f"{RESULTS}/logs/caption.log",
+    params:
+        folder=lambda wildcards, input: str(Path(input.json).parents[1]),
+        code=CODE["caption"],
+    script:
+        "../scripts/caption.py"
+
+
 rule report:
     input:
         recommendation=RECOMMENDATION,
@@ -36,7 +51,6 @@ rule report:
         ),
         figures=[shown(figure, caption=figure) for figure in DRAWN],
         png=[f"{RESULTS}/figures/{figure}.png" for figure in DRAWN],
-        captions=[caption_file(name) for name in CAPTIONS],
     log:
         f"{RESULTS}/logs/report.log",
     threads: min(OWN_CORES, DRAWN_AT_ONCE)

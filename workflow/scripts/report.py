@@ -1,4 +1,3 @@
-from nmfcore.adapters.captions import write_captions
 from nmfcore.adapters.figures import draw_all
 from nmfcore.adapters.job_log import told
 from nmfcore.adapters.report import write_report
@@ -8,4 +7,3 @@ with told(snakemake.log[0]):
     folder = SweepFolder(snakemake.params.folder)
     draw_all(folder, snakemake.params.figures, snakemake.threads)
     write_report(folder)
-    write_captions(folder, list(snakemake.output.captions))
