@@ -53,10 +53,10 @@ def sweep(start: Batch, rhs: Batch, gram: Batch, n_sweeps: int, out: Batch) -> N
     for s in range(n_runs):
         for first in range(0, length, BLOCK):
             width = min(BLOCK, length - first)
-            last = first + width
             for j in range(rank):
-                x[j, :width] = start[s, j, first:last]
-                b[j, :width] = rhs[s, j, first:last]
+                for c in range(width):
+                    x[j, c] = start[s, j, first + c]
+                    b[j, c] = rhs[s, j, first + c]
             for _ in range(n_sweeps):
                 for j in range(rank):
                     g = gram[s, j, j]
@@ -88,7 +88,8 @@ def sweep(start: Batch, rhs: Batch, gram: Batch, n_sweeps: int, out: Batch) -> N
                         v = x[j, c] + t[c] * inverse
                         x[j, c] = v if v > zero else zero
             for j in range(rank):
-                out[s, j, first:last] = x[j, :width]
+                for c in range(width):
+                    out[s, j, first + c] = x[j, c]
 
 
 @compiled
@@ -178,15 +179,31 @@ def pair_products(factor: Any, out: Any) -> None:
 
 
 @compiled
+def _place(i: int, j: int) -> int:
+    """Row of a lower triangle, row by row, that holds entries (i, j) and (j, i)."""
+    high, low = max(i, j), min(i, j)
+    return high * (high + 1) // 2 + low
+
+
+@compiled
 def add_symmetric_product(triangles: Any, j: int, factor: Any, sign: int, total: Any) -> None:
     """``total += sign · Σ_i M_ji factor_i`` for symmetric matrices M, one a column, given as lower triangles."""
     weight = total.dtype.type(sign)
-    for i in range(len(factor)):
-        high, low = max(i, j), min(i, j)
-        entry = triangles[high * (high + 1) // 2 + low]
-        values = factor[i]
+    rank = len(factor)
+    i = 0
+    # Four at a time, for each of which `total` need not be fetched and put back.
+    while i + 4 <= rank:
+        m0, m1 = triangles[_place(i, j)], triangles[_place(i + 1, j)]
+        m2, m3 = triangles[_place(i + 2, j)], triangles[_place(i + 3, j)]
+        f0, f1, f2, f3 = factor[i], factor[i + 1], factor[i + 2], factor[i + 3]
+        for c in range(len(total)):
+            total[c] += weight * (m0[c] * f0[c] + m1[c] * f1[c] + m2[c] * f2[c] + m3[c] * f3[c])
+        i += 4
+    while i < rank:
+        entry, values = triangles[_place(i, j)], factor[i]
         for c in range(len(total)):
             total[c] += weight * entry[c] * values[c]
+        i += 1
 
 
 @compiled

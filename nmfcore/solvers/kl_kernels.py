@@ -229,13 +229,14 @@ def kl_newton_directions(
     least = x.dtype.type(1e-30 if x.itemsize == 4 else 1e-250)
     floor = rank * (rank + 1) // 2
     for first in range(0, length, BLOCK):
-        last = min(first + BLOCK, length)
-        width = last - first
+        width = min(BLOCK, length - first)
         for pair in range(len(hessian)):
-            h[pair, :width] = hessian[pair, first:last]
+            for c in range(width):
+                h[pair, c] = hessian[pair, first + c]
         for j in range(rank):
-            start[j, :width] = x[j, first:last]
-            slopes[j, :width] = sums[j, first:last]
+            for c in range(width):
+                start[j, c] = x[j, first + c]
+                slopes[j, c] = sums[j, first + c]
         for j in range(rank):
             slope = slopes[j]
             for c in range(BLOCK):
@@ -261,9 +262,11 @@ def kl_newton_directions(
             for c in range(BLOCK):
                 bend[c] += t[c] * y[j, c]
                 fall[c] -= slopes[j, c] * y[j, c]
-            d[j, first:last] = y[j, :width]
-        descent[first:last] = fall[:width]
-        curvature[first:last] = bend[:width]
+            for c in range(width):
+                d[j, first + c] = y[j, c]
+        for c in range(width):
+            descent[first + c] = fall[c]
+            curvature[first + c] = bend[c]
 
 
 @compiled_to_the_bit

@@ -142,7 +142,8 @@ class _DenseRows:
         self.width = max(TILE_CELLS // len(columns), TILE_COLUMNS)
         starts = range(0, columns.shape[1], self.width)
         self.tiles = [np.ascontiguousarray(columns[:, i : i + self.width]) for i in starts]
-        self.lack = lack.tocsr()
+        self.n_moving = columns.shape[1]
+        self.lack = lack.tocsr() if lack.nnz else None
         exact = [tile.astype(np.float64) for tile in self.tiles]
         self.constant = sum(float((xlogy(v, v) - v).sum()) for v in exact)
 
@@ -200,9 +201,12 @@ class _DenseRows:
 
     def _sums(self, fixed: Floats) -> Floats:
         """Weighted sums of the fixed components for every column, (rank, n_moving)."""
-        sums = np.empty((len(fixed), self.lack.shape[0]), fixed.dtype)
-        csr_product(self.lack.indptr, self.lack.indices, self.lack.data, fixed, sums)
         totals = fixed.sum(axis=1, dtype=np.float64).astype(fixed.dtype)
+        sums = np.empty((len(fixed), self.n_moving), fixed.dtype)
+        if self.lack is None:
+            sums[:] = totals[:, None]
+            return sums
+        csr_product(self.lack.indptr, self.lack.indices, self.lack.data, fixed, sums)
         return np.asarray(np.maximum(totals[:, None] - sums, 0))
 
 
