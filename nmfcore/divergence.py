@@ -6,7 +6,7 @@ d_β(v, p) is ½(v − p)² for β = 2 (Frobenius), v log(v/p) − v + p for β 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -22,10 +22,14 @@ from nmfcore.groups import Groups, in_threads
 
 Floats = NDArray[np.floating]
 Array = NDArray[np.float64]
+Multiplier = Callable[[Floats], Floats]
 
 # A loss got by subtracting large sums has an error of about 1e-15 of those sums. Below this share of them the
 # residual is formed instead, so the relative error of a loss stays near 1e-11 or less.
 CANCELLATION = 1e-4
+
+CUT_FROM = 4
+"""Runs from which it pays to lay out a sparse V for its products."""
 
 
 def divergences(
@@ -219,7 +223,8 @@ def _by_expansion(V: Any, total: float, W: Floats, H: Floats, groups: Groups) ->
     cross = np.zeros(n_runs * rank)
     for features, samples, part in _parts(V):
         of_part = flat_basis[:, features], flat_coefficients[:, samples]
-        cross += np.concatenate(groups.map(partial(_crossed, part, *of_part, rank)))
+        act = partial(_crossed, _multiplier(part, n_runs), *of_part, rank)
+        cross += np.concatenate(groups.map(act))
     grams = [f @ f.transpose(0, 2, 1) for f in (basis, coefficients)]
     fitted = np.einsum("sij,sij->s", *grams)
     return np.asarray(0.5 * (total - 2 * cross.reshape(n_runs, rank).sum(axis=1) + fitted))
@@ -232,10 +237,22 @@ def _parts(V: Any) -> Iterable[tuple[slice, slice, Any]]:
     return [(slice(None), slice(None), V)] if sparse.issparse(V) else dense_parts(V)
 
 
-def _crossed(part: Any, basis: Array, coefficients: Array, rank: int, group: slice) -> Array:
+def _multiplier(part: Any, n_runs: int) -> Multiplier:
+    """Function of factors that gives their product with the transpose of a part of V."""
+    if n_runs < CUT_FROM or not sparse.issparse(part) or part.format != "csr":
+        return lambda factors: times_transposed(factors, part)
+    # Here, because who only reads and writes matrices should not wait for the compiler.
+    from nmfcore.solvers.cut_matrix import CutMatrix
+
+    return CutMatrix.of(part.astype(np.float64, copy=False)).times
+
+
+def _crossed(
+    times: Multiplier, basis: Array, coefficients: Array, rank: int, group: slice
+) -> Array:
     """Products of a part of V with every component of a group, and the sum of each."""
     components = slice(group.start * rank, group.stop * rank)
-    product = times_transposed(coefficients[components], part)
+    product = times(coefficients[components])
     return np.asarray(np.einsum("rm,rm->r", product, basis[components]))
 
 

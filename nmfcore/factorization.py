@@ -329,6 +329,8 @@ def _errors_by_sample(problem: Problem, W: Floats, H: Floats) -> NDArray[np.floa
     """Relative Euclidean error of every sample over the cells that count."""
     errors = np.full(problem.shape[1], np.nan)
     exact, weights = problem.exact, problem.weights
+    if sparse.issparse(exact):
+        exact = exact.tocsc()
     basis = W.T.astype(np.float64)
     for first in range(0, problem.shape[1], 256):
         part = slice(first, first + 256)
