@@ -30,7 +30,7 @@ LOSSES = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
 """Losses by name, and the β of their divergence."""
 DTYPES = ("float32", "float64")
 
-DENSE_FROM_DENSITY = {2.0: 0.15, 1.0: 0.3}
+DENSE_FROM_DENSITY = {2.0: 0.3, 1.0: 0.3}
 """Share of nonzeros from which a fit is faster on the dense matrix than on CSR, by β (docs/performance.md).
 
 It decides whatever V was given as, so the same numbers get the same fit. Other losses know dense matrices only.

@@ -77,7 +77,12 @@ class Iterated:
 
 
 def iterate(
-    updates: Updates, W: Floats, H: Floats, max_iter: int | NDArray[np.int64], tol: float
+    updates: Updates,
+    W: Floats,
+    H: Floats,
+    max_iter: int | NDArray[np.int64],
+    tol: float,
+    first_window: int = WINDOW,
 ) -> Iterated:
     """Iterate until the objective of each run falls by less than `tol` of itself in `WINDOW` iterations.
 
@@ -89,6 +94,8 @@ def iterate(
     max_iter : int or (n_runs,) ndarray of int
         Of every run, or of each.
     tol : float
+    first_window : int
+        Iterations after which the decrease is judged at first, by as much less as they are fewer than `WINDOW`.
     """
     n_runs = len(W)
     budget = np.broadcast_to(max_iter, n_runs)
@@ -105,9 +112,11 @@ def iterate(
         trace[active, iteration] = objective = batch.advance(updates)
         finite = np.isfinite(objective)
         stopped = ~finite
-        if iteration >= WINDOW:
-            decrease = trace[active, iteration - WINDOW] - objective
-            stopped |= decrease <= np.maximum(tol * objective, updates.resolution)
+        if iteration >= first_window:
+            window = min(iteration, WINDOW)
+            decrease = trace[active, iteration - window] - objective
+            enough = tol * window / WINDOW * objective
+            stopped |= decrease <= np.maximum(enough, updates.resolution)
         leaving = stopped | (iteration + 1 >= budget[active])
         if leaving.any():
             runs = active[leaving]

@@ -12,7 +12,9 @@ from nmfcore.solvers.products import compress
 
 Values: TypeAlias = Any  # ndarray or csr_array
 
-PASSES = 4
+PASSES_MAX = 4
+ENOUGH = 3e-4
+"""Share of the first imputation's error that may stay: each pass leaves about the share of the cells it imputes."""
 
 
 def complete(V: Values, lack: sparse.csr_array, rank: int) -> Values:
@@ -42,11 +44,18 @@ def complete(V: Values, lack: sparse.csr_array, rank: int) -> Values:
     ]
     overall = max(float(V.sum(dtype=np.float64)) / float(weight[0].sum()), np.finfo(float).tiny)
     left, right = (means[0] / overall)[:, None], means[1][:, None]
-    for _ in range(PASSES):
+    share = lack.sum(dtype=np.float64) / np.prod(V.shape)
+    for _ in range(passes(share)):
         filled = _filled(V, lack, left.astype(V.dtype), right.astype(V.dtype))
         low_rank = compress(filled, min(rank, *V.shape), power=1)
         left, right = low_rank.Q, low_rank.B.T
     return _filled(V, lack, left, right)
+
+
+def passes(share: float) -> int:
+    """Rounds of imputation where cells lack this share of their weight in all."""
+    needed = np.log(ENOUGH) / np.log(np.clip(share, ENOUGH, 0.999))
+    return min(int(np.ceil(needed)), PASSES_MAX)
 
 
 def _filled(V: Values, lack: sparse.csr_array, left: Any, right: Any) -> Values:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nmfcore.solvers.arrays import Arrays
-from nmfcore.solvers.hals import SWEEPS_PER_PRODUCT
+from nmfcore.solvers.hals import sweeps_per_product
 from nmfcore.solvers.products import CompressedProducts, Products, WholeProducts
 
 Floats = NDArray[np.floating]
@@ -106,17 +106,19 @@ class DeviceHalsUpdates:
     def __init__(self, products: Products) -> None:
         self.products = _on_device(products)
         self.squared_norm = products.squared_norm
+        self.cost = products.cost
         self.least = _LEAST[products.dtype.name]
         self.resolution = 0.5 * self.squared_norm * float(np.finfo(products.dtype).eps) * 0.05
 
     def improve_W(self, W: Tensor, H: Tensor, out: Tensor) -> None:
         """See `Updates`."""
-        _sweep(W, self.products.with_samples(H), _gram(H), self.least, out)
+        rhs = self.products.with_samples(H)
+        _sweep(W, rhs, _gram(H), self.least, sweeps_per_product(self.cost, W, H), out)
 
     def improve_H(self, W: Tensor, H: Tensor, out: Tensor) -> NDArray[np.float64]:
         """See `Updates`."""
         visible, gram_W = self.products.with_features(W), _gram(W)
-        _sweep(H, visible, gram_W, self.least, out)
+        _sweep(H, visible, gram_W, self.least, sweeps_per_product(self.cost, W, H), out)
         products = -2 * _inner_products(visible, out) + _inner_products(gram_W, _gram(out))
         return np.asarray(0.5 * (self.squared_norm + products.cpu().numpy()))
 
@@ -182,14 +184,16 @@ def _inner_products(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(dim=(1, 2), dtype=torch.float64)
 
 
-def _sweep(start: Tensor, rhs: Tensor, gram: Tensor, least: float, out: Tensor) -> None:
+def _sweep(
+    start: Tensor, rhs: Tensor, gram: Tensor, least: float, n_sweeps: int, out: Tensor
+) -> None:
     """Coordinate descent over the components, as `nmfcore.solvers.kernels.sweep`."""
     import torch
 
     out.copy_(start)
     diagonal = torch.diagonal(gram, dim1=1, dim2=2)
     inverse = torch.where(diagonal > least, 1 / diagonal, torch.zeros_like(diagonal))
-    for _ in range(SWEEPS_PER_PRODUCT):
+    for _ in range(n_sweeps):
         for j in range(gram.shape[1]):
             slope = torch.baddbmm(rhs[:, j : j + 1], gram[:, j : j + 1], out, alpha=-1)
             # Where the inverse is 0 the component stays: it is not below 0 already.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nmfcore.solvers.arrays import HOST, Arrays
+from nmfcore.solvers.arrays import HOST, Arrays, Factor
 from nmfcore.solvers.kernels import inner_products, sweep
 from nmfcore.solvers.lacking import LackingCells
 from nmfcore.solvers.penalties import Penalties
@@ -19,6 +19,10 @@ from nmfcore.solvers.products import Products
 Floats = NDArray[np.floating]
 
 SWEEPS_PER_PRODUCT = 2
+SWEEPS_PER_COSTLY_PRODUCT = 3
+"""The same where a sweep costs next to nothing beside a product."""
+COSTLY = 16
+"""Multiplications of a product, over those of a sweep, from which it is costly."""
 SWEEPS_PER_UNEVEN_PRODUCT = 4
 """The same where cells have weights: a step's Gram matrices cost more."""
 
@@ -56,7 +60,7 @@ class HalsUpdates:
         if self.lacking:
             self.lacking[0].sweep(W, rhs, gram_H, H, SWEEPS_PER_UNEVEN_PRODUCT, out)
         else:
-            sweep(W, rhs, gram_H, SWEEPS_PER_PRODUCT, out)
+            sweep(W, rhs, gram_H, sweeps_per_product(self.products.cost, W, H), out)
 
     def improve_H(self, W: Floats, H: Floats, out: Floats) -> NDArray[np.float64]:
         """See `Updates`."""
@@ -66,7 +70,7 @@ class HalsUpdates:
         if self.lacking:
             hidden_squares = self.lacking[1].sweep(H, *step, W, SWEEPS_PER_UNEVEN_PRODUCT, out)
         else:
-            sweep(H, *step, SWEEPS_PER_PRODUCT, out)
+            sweep(H, *step, sweeps_per_product(self.products.cost, W, H), out)
         objective: NDArray[np.float64] = 0.5 * (
             self.products.squared_norm
             - 2 * inner_products(visible, out)
@@ -83,6 +87,12 @@ class HalsUpdates:
             slopes_W -= self.lacking[0].slopes(W, H)
             slopes_H -= self.lacking[1].slopes(H, W)
         return self.penalties.add_slopes(slopes_W, slopes_H, W, H)
+
+
+def sweeps_per_product(cost: int, W: Factor, H: Factor) -> int:
+    """Sweeps of a factor for a product of this `Products.cost` (Gillis & Glineur 2012 balance the two)."""
+    costly = cost >= COSTLY * W.shape[1] * (W.shape[2] + H.shape[2])
+    return SWEEPS_PER_COSTLY_PRODUCT if costly else SWEEPS_PER_PRODUCT
 
 
 def _penalised(

@@ -26,6 +26,8 @@ class Products(Protocol):
 
     squared_norm: float
     dtype: np.dtype[Any]
+    cost: int
+    """Multiplications of a product with one component; that of a stored entry counts for four of a dense one."""
 
     def with_samples(self, H: Floats) -> Floats:
         """(V Hᵀ)ᵀ, (n_runs, rank, n_features)."""
@@ -44,6 +46,7 @@ class WholeProducts:
         self._times_VT, self._times_V = _multiplier(V), _multiplier(V.T)
         self.dtype = np.dtype(V.dtype)
         self.squared_norm = squared_norm(V)
+        self.cost = cost(V)
 
     def with_samples(self, H: Floats) -> Floats:
         """See `Products`."""
@@ -68,6 +71,7 @@ class BlockProducts:
         self.V = V
         self.dtype = V.dtype
         self.squared_norm = V.squares
+        self.cost = cost(V)
 
     def with_samples(self, H: Floats) -> Floats:
         """See `Products`."""
@@ -85,6 +89,7 @@ class CompressedProducts:
         self.Q, self.B = Q, B
         self.dtype = Q.dtype
         self.squared_norm = squared_norm
+        self.cost = Q.size + B.size
 
     def with_samples(self, H: Floats) -> Floats:
         """See `Products`."""
@@ -98,6 +103,13 @@ class CompressedProducts:
 def products_of(V: Floats | sparse.csr_array | BlockMatrix) -> Products:
     """Products with V, as it is stored."""
     return BlockProducts(V) if isinstance(V, BlockMatrix) else WholeProducts(V)
+
+
+def cost(V: Floats | sparse.csr_array | BlockMatrix) -> int:
+    """See `Products.cost`."""
+    n_rows, n_columns = V.shape
+    is_sparse = V.is_sparse if isinstance(V, BlockMatrix) else sparse.issparse(V)
+    return 4 * int(V.nnz) if is_sparse else n_rows * n_columns  # type: ignore[union-attr]
 
 
 def compress(

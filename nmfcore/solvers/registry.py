@@ -21,7 +21,7 @@ from nmfcore.solvers.device import DeviceHalsUpdates
 from nmfcore.solvers.hals import HalsUpdates
 from nmfcore.solvers.kullback_leibler import KullbackLeiblerUpdates
 from nmfcore.solvers.multiplicative import MultiplicativeUpdates
-from nmfcore.solvers.products import Products, compress, products_of
+from nmfcore.solvers.products import Products, compress, cost, products_of
 
 Floats = NDArray[np.floating]
 
@@ -31,6 +31,9 @@ COMPLETED_TOL = 1e-3
 """Tolerance of the iterations on a completed matrix, whose minimum is not that of the problem."""
 COMPRESSION_GAIN = 4
 """Compress where a product gets this many times cheaper."""
+
+SETTLED_WINDOW = 2
+"""Iterations on V itself that show whether rough ones left anything to do; starts need `WINDOW`."""
 
 
 class Solver(ABC):
@@ -299,7 +302,7 @@ def solve_batch(
             return _solved(None, iterate(updates, W[part], H[part], max_iter, tol))
         rough = iterate(easier, W[part], H[part], max(max_iter * 3 // 4, 1), rough_tol)
         remaining = np.maximum(max_iter - rough.n_iter, 1)
-        return _solved(rough, iterate(updates, rough.W, rough.H, remaining, tol))
+        return _solved(rough, iterate(updates, rough.W, rough.H, remaining, tol, SETTLED_WINDOW))
 
     return _joined(groups.map(solve), f"{solver.name} ({solver.storage(problem)}{words})")
 
@@ -308,8 +311,7 @@ def compression_width(problem: Problem, rank: int) -> int:
     """Rank of the compressed matrix, or 0 where compression gains too little or cells are hidden."""
     n_features, n_samples = problem.shape
     width = 2 * rank + 20
-    cost = problem.V.nnz * 4 if problem.is_sparse else n_features * n_samples
-    worthwhile = cost >= COMPRESSION_GAIN * width * (n_features + n_samples)
+    worthwhile = cost(problem.V) >= COMPRESSION_GAIN * width * (n_features + n_samples)
     return width if worthwhile else 0
 
 

@@ -7,9 +7,15 @@ from scipy import optimize, sparse, special
 from nmfcore.block_matrix import times_transposed
 from nmfcore.factorization import factorize
 from nmfcore.problem import pose
-from nmfcore.solvers.alternating import iterate
-from nmfcore.solvers.completion import complete
+from nmfcore.solvers import completion
+from nmfcore.solvers.alternating import WINDOW, iterate
+from nmfcore.solvers.completion import PASSES_MAX, complete, passes
 from nmfcore.solvers.cut_matrix import CutMatrix
+from nmfcore.solvers.hals import (
+    SWEEPS_PER_COSTLY_PRODUCT,
+    SWEEPS_PER_PRODUCT,
+    sweeps_per_product,
+)
 from nmfcore.solvers.kernels import (
     BLOCK,
     extrapolate,
@@ -199,6 +205,25 @@ class TestComplete:
             self.V[hidden]
         )
 
+    def test_more_rounds_the_more_is_hidden(self):
+        rounds = [passes(share) for share in (0, 1e-4, 1e-3, 0.02, 0.1, 0.5, 1)]
+        assert rounds[0] >= 1
+        assert rounds == sorted(rounds)
+        assert rounds[-1] == rounds[-2] == PASSES_MAX
+
+    @pytest.mark.parametrize("share", [0.01, 0.1])
+    def test_one_more_round_would_hardly_change_it(self, share, monkeypatch):
+        random = np.random.default_rng(4)
+        V = random.random((200, 3)) @ random.random((3, 150)) * random.gamma(50, 0.02, (200, 150))
+        lack = sparse.csr_array((random.random(V.shape) < share).astype(float))
+        hidden, shown = lack.toarray() > 0, V * (1 - lack.toarray())
+        found = {}
+        for extra in (0, 1):
+            monkeypatch.setattr(completion, "passes", lambda s, e=extra: passes(s) + e)
+            found[extra] = complete(shown, lack, 3)[hidden]
+        error = np.linalg.norm(found[0] - V[hidden])
+        assert np.linalg.norm(found[1] - found[0]) < 0.02 * error
+
     def test_nothing_is_negative_and_an_empty_row_stays_empty(self):
         shown, lack = self.shown.copy(), self.lack.toarray()
         shown[5], lack[5] = 0, 1
@@ -322,6 +347,26 @@ class TestProducts:
         assert squares(values) == pytest.approx(1e4 * float(np.float32(0.1)) ** 2, rel=1e-12)
 
 
+class TestSweepsPerProduct:
+    """The more, the less a sweep costs beside a product."""
+
+    @pytest.mark.parametrize(
+        ("V", "expected"),
+        [
+            (np.ones((1000, 1200)), SWEEPS_PER_COSTLY_PRODUCT),
+            (sparse.random_array((1000, 1200), density=0.2), SWEEPS_PER_COSTLY_PRODUCT),
+            (sparse.random_array((1000, 1200), density=0.01), SWEEPS_PER_PRODUCT),
+            (np.ones((5000, 38)), SWEEPS_PER_PRODUCT),
+        ],
+        ids=["large", "sparse", "nearly empty", "tall"],
+    )
+    def test_depends_on_the_cost_of_both(self, V, expected):
+        W, H = (np.ones((1, 10, length)) for length in V.shape)
+        products = WholeProducts(sparse.csr_array(V) if sparse.issparse(V) else V)
+        assert sweeps_per_product(products.cost, W, H) == expected
+        assert sweeps_per_product(compress(products.V, 30).cost, W, H) == SWEEPS_PER_PRODUCT
+
+
 class TestCompressionWidth:
     def test_small_matrices_and_matrices_with_hidden_cells_are_not_compressed(self):
         random = np.random.default_rng(0)
@@ -368,8 +413,10 @@ class TestIterate:
 
         visible = np.ones(V.shape, bool) if observed is None else observed
         scaled = np.asarray(problem.V.toarray() if sparse.issparse(problem.V) else problem.V, float)
-        slack = 100 * np.finfo(problem.dtype).eps * np.square(scaled).sum()
         fits = np.einsum("skm,skn->smn", end.W.astype(float), end.H.astype(float))
+        # What the fits say of hidden cells is subtracted again, however large it is.
+        summed = np.square(scaled).sum() + (np.square(fits) * ~visible).sum((1, 2)).max()
+        slack = 100 * np.finfo(problem.dtype).eps * summed
         losses = 0.5 * (np.square(scaled - fits) * visible).sum((1, 2))
         starts = np.einsum("skm,skn->smn", W.astype(float), H.astype(float))
         at_start = 0.5 * (np.square(scaled - starts) * visible).sum((1, 2))
@@ -421,6 +468,24 @@ class TestIterate:
         assert end.trace[0, 3] == end.trace[0, 2]
         assert np.isfinite(end.H).all()
         np.testing.assert_allclose(end.trace[0, -1], undisturbed.trace[0, -1], rtol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("fall", "n_iter"), [(0.9e-3 / WINDOW, 3), (1.1e-3 / WINDOW, 40), (0.0, 3)]
+    )
+    def test_a_first_window_that_is_shorter_asks_for_the_same_rate(self, fall, n_iter):
+        problem = pose(np.random.default_rng(7).random((12, 10)), dtype="float64")
+        W, H = self.start(problem, 2, 1)
+        updates, objectives = choose_solver(problem).updates(problem), []
+
+        def fall_steadily(W, H, out):
+            out[:] = H
+            objectives.append(1 - fall * len(objectives))
+            return np.array(objectives[-1:])
+
+        updates.improve_H = fall_steadily
+        assert iterate(updates, W, H, 40, 1e-3, first_window=2).n_iter[0] == n_iter
+        objectives.clear()
+        assert iterate(updates, W, H, 40, 1e-3).n_iter[0] == max(n_iter, WINDOW + 1)
 
     def test_no_iterations_give_the_start_back(self):
         problem = pose(np.random.default_rng(0).random((5, 4)), dtype="float64")
