@@ -60,7 +60,7 @@ from nmfcore.solvers.arrays import HostArrays
 from nmfcore.solvers.lacking import LackingCells
 from nmfcore.warm_up import warm_up
 
-TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
+TOLERANCES = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 1e-6, 1e-7)
 """Tolerances our batch is timed at."""
 DEFAULT_TOLERANCE = 1e-6
 """That of `factorize`."""
