@@ -150,13 +150,15 @@ def batch_bytes(
     group = factor_bytes(size, rank, min(n_seeds, GROUP_SEEDS * threads), itemsize)
     iterated = 2 * factors + (6 if size.is_sparse or n_hidden else 5) * group
     in_float64 = (2 + 8 / itemsize) * factors + 8 / itemsize * group
+    if size.is_sparse and not size.stays_on_disk:
+        in_float64 += 12.0 * size.n_stored  # laid out for its products
     returned = 3 * factors + float(size.n_features) * rank * n_seeds * itemsize
     copies = max(iterated, in_float64, returned)
     if size.stays_on_disk:
         return _BLOCK_BYTES + copies
     if n_hidden:
         n_cells, sides = size.n_features * size.n_samples, size.n_features + size.n_samples
-        held = 2.0 * n_hidden * (itemsize + 4)
+        held = 3.0 * n_hidden * (itemsize + 4)
         tables = (rank * (rank + 1) + 64) * sides * itemsize
         if size.is_sparse:
             held += n_cells + size.n_stored * (28 + 3 * itemsize)

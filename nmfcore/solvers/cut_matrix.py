@@ -57,9 +57,10 @@ class CutMatrix:
         cut_by_columns(indptr, indices, data, step, starts, ends, cut.indices, cut.data)
         return cut
 
-    def times(self, factors: Floats) -> Floats:
-        """``factors @ matrixᵀ``, (n_factors, n_rows)."""
-        out = np.empty((len(factors), self.starts.shape[1]), factors.dtype)
+    def times(self, factors: Floats, out: Floats | None = None) -> Floats:
+        """``factors @ matrixᵀ``, (n_factors, n_rows); written to `out` where that is given."""
+        if out is None:
+            out = np.empty((len(factors), self.starts.shape[1]), factors.dtype)
         rows = np.ascontiguousarray(factors)
         cut_product(self.starts, self.ends, self.indices, self.data, self.step, rows, out)
         return out

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nmfcore.solvers.csr_kernels import csr_product
+from nmfcore.solvers.cut_matrix import CutMatrix
 from nmfcore.solvers.kernels import (
     inner_products,
     pair_products,
@@ -36,7 +36,7 @@ class LackingCells:
     """
 
     def __init__(self, lack: sparse.csr_array) -> None:
-        self.lack = lack
+        self.cut = CutMatrix.of(lack)
         self.room = _Room()
 
     def sweep(
@@ -75,10 +75,9 @@ class LackingCells:
         room = self.room
         if len(room.table) != n_pairs:
             room.table = np.empty((n_pairs, n_fixed), fixed.dtype)
-            room.grams = np.empty((n_pairs, self.lack.shape[0]), fixed.dtype)
+            room.grams = np.empty((n_pairs, self.cut.starts.shape[1]), fixed.dtype)
         pair_products(fixed, room.table)
-        csr_product(self.lack.indptr, self.lack.indices, self.lack.data, room.table, room.grams)
-        return room.grams
+        return self.cut.times(room.table, room.grams)
 
 
 class _Room(threading.local):
