@@ -98,11 +98,13 @@ def visible_squares(
     """
     V = _canonical(V)
     total = sum_of_squares(V)
-    found = _by_expansion(V, total, W, H, groups)
-    found -= np.array(
+    of_all = _by_expansion(V, total, W, H, groups)
+    of_hidden = np.array(
         in_threads(lambda s: 0.5 * _squares_at(hidden, W[s], H[s]), range(len(W)), groups.threads)
     )
-    cancelled = found <= CANCELLATION * total
+    found: Array = of_all - of_hidden
+    # What a fit says of hidden cells may be far more than V holds.
+    cancelled = found <= CANCELLATION * np.maximum(total, of_hidden)
     if cancelled.any():
         seen = 1 - hidden.toarray()
         found[cancelled] = _by_residual(V, W[cancelled], H[cancelled], 2.0, seen, groups.threads)

@@ -51,7 +51,7 @@ def factorize(
     Parameters
     ----------
     V : (n_features, n_samples) array_like or sparse
-        Nonnegative. Dense input and input of many nonzeros is worked on dense, other sparse input as CSR.
+        Nonnegative. Worked on dense or as CSR, whichever is faster for its share of nonzeros, however it is given.
     rank : int
         Number of components; may exceed both dimensions of V.
     seeds : iterable of int
@@ -62,7 +62,8 @@ def factorize(
     max_iter : int
         Iterations of a run at most, those on the compressed matrix counted in.
     tol : float
-        A run has converged when its objective falls by less than this share of itself in five iterations.
+        A run has converged when its objective falls by less than this share of itself in five iterations; two at
+        that rate are enough after iterations on a simpler matrix.
     observed : (n_features, n_samples) array_like of bool, optional
         False where a cell must not influence the fit.
     weights : (n_features, n_samples) array_like, optional

@@ -366,7 +366,7 @@ def _few_as_sparse(values: Values, dense_from: float) -> Values:
     if not isinstance(values, np.ndarray):
         return values
     if np.count_nonzero(values) >= dense_from * values.size:
-        return np.ascontiguousarray(values)
+        return values
     # Several times as fast as by way of SciPy's COO.
     places = np.flatnonzero(values)
     n_rows, n_columns = values.shape
@@ -380,8 +380,10 @@ def _few_as_sparse(values: Values, dense_from: float) -> Values:
 
 def _many_as_dense(values: Values, dense_from: float) -> Values:
     """Return CSR of many entries dense, for the same reason; never beyond `DENSE_BYTES_MAX`."""
-    if not sparse.issparse(values):
+    if isinstance(values, BlockMatrix):
         return values
+    if not sparse.issparse(values):
+        return np.ascontiguousarray(values)
     size = values.shape[0] * values.shape[1]
     fits = size * values.dtype.itemsize <= DENSE_BYTES_MAX
     return values.toarray() if values.nnz >= dense_from * size and fits else values

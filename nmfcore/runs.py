@@ -86,7 +86,7 @@ class Runs:
 
     def take(self, indices: NDArray[np.intp]) -> Runs:
         """Return the runs at the given positions."""
-        if np.array_equal(indices, np.arange(len(self))):
+        if indices.dtype != bool and np.array_equal(indices, np.arange(len(self))):
             return self  # large factors are not copied for nothing
         return replace(self, **{name: getattr(self, name)[indices] for name in _PER_RUN})
 

@@ -72,11 +72,11 @@ def record_provenance(folder: SweepFolder, files: Iterable[str], json: str) -> N
 
 def _origin(folder: SweepFolder, file: Path) -> Json:
     """Provenance of a file: its own, or of the file of the same job that carries it."""
-    place = file.relative_to(folder.root).parts[0]
+    place, *below = file.relative_to(folder.root).parts
     if place in ("figures", "report.html"):
         return {
             **folder.recommendation["provenance"],
-            "code": CODE["report"],
+            "code": CODE["caption" if below[:1] == ["captions"] else "report"],
             "environment": environment(),
         }
     if file.suffix == ".json":

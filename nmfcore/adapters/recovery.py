@@ -51,7 +51,7 @@ def outdated_files(root: str | Path, config: Mapping[str, Any]) -> list[Path]:
                 made_by = None
             if made_by is None or any(made_by.get(key) != value for key, value in wanted.items()):
                 found.append(path)
-    return found + list(_outdated_report(root))
+    return found + list(_outdated_pages(root))
 
 
 def make_oldest(files: Iterable[Path]) -> None:
@@ -129,14 +129,17 @@ def _provenance(path: Path) -> Json | None:
     return provenance
 
 
-def _outdated_report(root: Path) -> Iterator[Path]:
-    """The report carries no seal; the record says which code made it."""
-    report = root / "report.html"
-    if report.is_file():
-        try:
-            recorded = store.read_json(root / "provenance.json")["files"]["report.html"]
-        except (ResultError, KeyError):
-            yield report
-            return
-        if recorded["code"] != CODE["report"] or recorded["sha256"] != store.file_digest(report):
-            yield report
+def _outdated_pages(root: Path) -> Iterator[Path]:
+    """The report and the captions carry no seal; the record says which code made them."""
+    stages = {root / "report.html": "report"}
+    stages |= dict.fromkeys(sorted(root.glob("figures/captions/*.rst")), "caption")
+    try:
+        recorded = store.read_json(root / "provenance.json")["files"]
+    except (ResultError, KeyError):
+        recorded = {}
+    for page, stage in stages.items():
+        if page.is_file():
+            entry = recorded.get(page.relative_to(root).as_posix(), {})
+            made_by = entry.get("code"), entry.get("sha256")
+            if made_by != (CODE[stage], store.file_digest(page)):
+                yield page

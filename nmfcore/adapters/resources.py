@@ -21,6 +21,7 @@ from nmfcore.adapters.settings import rank_rule, seed_rule
 from nmfcore.blocks import BLOCK_ENTRIES
 from nmfcore.groups import GROUP_SEEDS
 from nmfcore.limits import HELD_OUT_FOLDS, MAX_CELLS, MAX_ROUNDS, MAX_SAMPLES, N_SPLITS
+from nmfcore.problem import DENSE_FROM_DENSITY
 
 _PROCESS_BYTES = 700e6  # Python with compiled kernels, and Snakemake around it: twice under SLURM
 _DRAWING_BYTES = 400e6  # matplotlib and pandas
@@ -52,6 +53,8 @@ class MatrixSize:
     is_sparse : bool
     stays_on_disk : bool
         Whether Frobenius fits read it block by block (`nmfcore.block_matrix`).
+    density : float
+        Share of the cells of a dense matrix that are above 0.
     """
 
     n_features: int
@@ -59,6 +62,7 @@ class MatrixSize:
     n_stored: int
     is_sparse: bool
     stays_on_disk: bool = False
+    density: float = 1.0
 
     @classmethod
     def of(cls, matrix_json: str | Path) -> MatrixSize:
@@ -80,6 +84,13 @@ class MatrixSize:
         return cls(math.ceil(long), math.ceil(short), math.ceil(n_cells), False)
 
     @property
+    def as_fitted(self) -> MatrixSize:
+        """As Frobenius fits hold it: CSR where few cells are above 0 (`nmfcore.problem`)."""
+        if self.is_sparse or self.density >= DENSE_FROM_DENSITY[2.0]:
+            return self
+        return replace(self, n_stored=round(self.density * self.n_stored), is_sparse=True)
+
+    @property
     def n_bytes(self) -> float:
         """Of the values in float64, with the indices of a sparse matrix."""
         return self.n_stored * (12.0 if self.is_sparse else 8.0)
@@ -90,8 +101,9 @@ def _read_size(path: Path, _written: int) -> MatrixSize:
     info = store.read_json(path)
     (m, n), is_sparse = info["shape"], info["storage"] == "csr"
     n_stored = round(info["density"] * m * n) if is_sparse else m * n
-    is_large = not info["n_missing"] and n_stored > block_matrix.LARGE
-    return MatrixSize(m, n, n_stored, is_sparse, is_large)
+    size = MatrixSize(m, n, n_stored, is_sparse, density=info["density"])
+    is_large = not info["n_missing"] and size.as_fitted.n_stored > block_matrix.LARGE
+    return replace(size, stays_on_disk=is_large)
 
 
 def _validated(size: MatrixSize) -> MatrixSize:
@@ -101,7 +113,8 @@ def _validated(size: MatrixSize) -> MatrixSize:
         return size
     m, n = size.n_features, size.n_samples
     m, n = (math.ceil(m * share), n) if m > n else (m, math.ceil(n * share))
-    return MatrixSize(m, n, math.ceil(size.n_stored * share), size.is_sparse)
+    n_stored = math.ceil(size.n_stored * share)
+    return MatrixSize(m, n, n_stored, size.is_sparse, density=size.density)
 
 
 @dataclass(frozen=True)
@@ -146,6 +159,7 @@ def batch_bytes(
     threads : int
         Groups that are iterated at the same time.
     """
+    size = size.as_fitted
     factors = factor_bytes(size, rank, n_seeds, itemsize)
     group = factor_bytes(size, rank, min(n_seeds, GROUP_SEEDS * threads), itemsize)
     iterated = 2 * factors + (6 if size.is_sparse or n_hidden else 5) * group

@@ -116,7 +116,10 @@ def iterate(
             window = min(iteration, WINDOW)
             decrease = trace[active, iteration - window] - objective
             enough = tol * window / WINDOW * objective
-            stopped |= decrease <= np.maximum(enough, updates.resolution)
+            if window == WINDOW:
+                stopped |= decrease <= np.maximum(enough, updates.resolution)
+            else:  # of less than rounding shows, a few iterations say nothing
+                stopped |= (decrease <= enough) & (enough > updates.resolution)
         leaving = stopped | (iteration + 1 >= budget[active])
         if leaving.any():
             runs = active[leaving]

@@ -14,7 +14,7 @@ Values: TypeAlias = Any  # ndarray or csr_array
 
 PASSES_MAX = 4
 ENOUGH = 3e-4
-"""Share of the first imputation's error that may stay: each pass leaves about the share of the cells it imputes."""
+"""Share of the first imputation's error that may stay."""
 
 
 def complete(V: Values, lack: sparse.csr_array, rank: int) -> Values:
@@ -45,16 +45,21 @@ def complete(V: Values, lack: sparse.csr_array, rank: int) -> Values:
     overall = max(float(V.sum(dtype=np.float64)) / float(weight[0].sum()), np.finfo(float).tiny)
     left, right = (means[0] / overall)[:, None], means[1][:, None]
     share = lack.sum(dtype=np.float64) / np.prod(V.shape)
-    for _ in range(passes(share)):
+    for _ in range(passes(share, rank, V.shape)):
         filled = _filled(V, lack, left.astype(V.dtype), right.astype(V.dtype))
         low_rank = compress(filled, min(rank, *V.shape), power=1)
         left, right = low_rank.Q, low_rank.B.T
     return _filled(V, lack, left, right)
 
 
-def passes(share: float) -> int:
-    """Rounds of imputation where cells lack this share of their weight in all."""
-    needed = np.log(ENOUGH) / np.log(np.clip(share, ENOUGH, 0.999))
+def passes(share: float, rank: int, shape: tuple[int, int]) -> int:
+    """Rounds of imputation where cells lack `share` of their weight in all.
+
+    A round leaves about as much of an imputed cell's error as the cell has weight in its own fit: the number of free
+    parameters over that of cells, or `share` where that is more.
+    """
+    left = max(share, rank * sum(shape) / np.prod(shape))
+    needed = np.log(ENOUGH) / np.log(np.clip(left, ENOUGH, 0.999))
     return min(int(np.ceil(needed)), PASSES_MAX)
 
 

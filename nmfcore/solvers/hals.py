@@ -22,7 +22,7 @@ SWEEPS_PER_PRODUCT = 2
 SWEEPS_PER_COSTLY_PRODUCT = 3
 """The same where a sweep costs next to nothing beside a product."""
 COSTLY = 16
-"""Multiplications of a product, over those of a sweep, from which it is costly."""
+"""Multiplications of a product, over those of a sweep of both factors, from which it is costly."""
 SWEEPS_PER_UNEVEN_PRODUCT = 4
 """The same where cells have weights: a step's Gram matrices cost more."""
 

@@ -294,21 +294,21 @@ def solve_batch(
     near : bool
         Whether the starts are near a solution.
     """
-    easier, words = solver.easier(problem, W.shape[1], near) if max_iter else (None, "")
+    easier, words = solver.easier(problem, W.shape[1], near) if max_iter > 1 else (None, "")
     rough_tol = tol if problem.lack is None else max(tol, COMPLETED_TOL)
 
     def solve(part: slice) -> Solved:
         if easier is None:
             return _solved(None, iterate(updates, W[part], H[part], max_iter, tol))
-        rough = iterate(easier, W[part], H[part], max(max_iter * 3 // 4, 1), rough_tol)
-        remaining = np.maximum(max_iter - rough.n_iter, 1)
+        rough = iterate(easier, W[part], H[part], max_iter * 3 // 4, rough_tol)
+        remaining = max_iter - rough.n_iter
         return _solved(rough, iterate(updates, rough.W, rough.H, remaining, tol, SETTLED_WINDOW))
 
     return _joined(groups.map(solve), f"{solver.name} ({solver.storage(problem)}{words})")
 
 
 def compression_width(problem: Problem, rank: int) -> int:
-    """Rank of the compressed matrix, or 0 where compression gains too little or cells are hidden."""
+    """Rank of the compressed matrix, or 0 where compression gains too little."""
     n_features, n_samples = problem.shape
     width = 2 * rank + 20
     worthwhile = cost(problem.V) >= COMPRESSION_GAIN * width * (n_features + n_samples)

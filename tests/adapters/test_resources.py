@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from nmfcore import factorize
+from nmfcore import block_matrix, factorize
 from nmfcore.adapters import forecast, store
 from nmfcore.adapters.config import load_config
 from nmfcore.adapters.resources import MatrixSize, batch_bytes, request
 from nmfcore.errors import ResultError
+from nmfcore.problem import pose
 
 SIZE = MatrixSize(2000, 500, 1_000_000, False)
 
@@ -82,13 +83,21 @@ def test_files_that_are_gathered_or_parsed_count() -> None:
         assert large.mem_mb >= small.mem_mb + 3000
 
 
-@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
-def test_a_batch_takes_what_is_said(is_sparse: bool) -> None:
+@pytest.mark.parametrize("kind", ["dense", "fortran", "few", "sparse"])
+def test_a_batch_takes_what_is_said(kind: str) -> None:
     random = np.random.default_rng(0)
     V: Any = random.random((600, 500))
-    if is_sparse:
+    if kind == "fortran":
+        V = np.asfortranarray(V)
+    if kind in ("few", "sparse"):
         V = sparse.random_array((3000, 500), density=0.05, rng=random, format="csr")
-    size = MatrixSize(*V.shape, V.nnz if is_sparse else V.size, is_sparse)
+    if kind == "few":
+        V = V.toarray()
+    is_sparse = sparse.issparse(V)
+    n_nonzero = V.nnz if is_sparse else np.count_nonzero(V)
+    size = MatrixSize(
+        *V.shape, V.nnz if is_sparse else V.size, is_sparse, density=n_nonzero / np.prod(V.shape)
+    )
     factorize(V[:50], 2, range(2), max_iter=2)  # what is loaded once is not the batch's
     tracemalloc.start()
     factorize(V, 6, range(40), max_iter=10)
@@ -102,7 +111,8 @@ def test_a_batch_takes_what_is_said(is_sparse: bool) -> None:
 def test_the_size_is_that_of_the_prepared_matrix(finished_sweep: Path, tmp_path: Path) -> None:
     V, _ = store.read_matrix(finished_sweep / "prepared/matrix.npz")
     size = MatrixSize.of(finished_sweep / "prepared/matrix.json")
-    assert size == MatrixSize(*V.shape, V.values.size, False)
+    density = np.count_nonzero(V.values) / V.values.size
+    assert size == MatrixSize(*V.shape, V.values.size, False, density=pytest.approx(density))
     assert size.n_bytes == V.values.nbytes
     with pytest.raises(ResultError, match="no such result file"):
         MatrixSize.of(tmp_path / "matrix.json")
@@ -115,6 +125,19 @@ def test_a_file_alone_tells_a_size_that_is_enough(shape: tuple[int, int]) -> Non
     for rule in ("factorize", "validate"):
         known, asked = (request(rule, size, EVERYTHING, BATCH) for size in (true, guessed))
         assert known.mem_mb * 0.9 < asked.mem_mb < 3 * known.mem_mb
+
+
+@pytest.mark.parametrize("density", [0.1, 0.29, 0.31, 1.0])
+def test_jobs_and_fits_agree_on_which_matrix_is_large(
+    density: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(block_matrix, "LARGE", 2500)
+    V = sparse.random_array((100, 100), density=density, rng=np.random.default_rng(0)).toarray()
+    info = {"shape": V.shape, "storage": "dense", "density": density, "n_missing": 0}
+    store.write_json(tmp_path / "matrix.json", info)
+    size, problem = MatrixSize.of(tmp_path / "matrix.json"), pose(V)
+    assert size.stays_on_disk == isinstance(problem.V, block_matrix.BlockMatrix)
+    assert size.as_fitted.is_sparse == problem.is_sparse
 
 
 def test_a_large_matrix_is_not_held() -> None:

@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.decomposition._nmf import _beta_divergence
 
 from nmfcore import blocks, divergence
-from nmfcore.divergence import divergences, sum_of_squares, visible_squares
+from nmfcore.divergence import CUT_FROM, divergences, sum_of_squares, visible_squares
 from nmfcore.groups import Groups
 
 seeds = st.integers(0, 2**32 - 1)
@@ -244,3 +244,28 @@ def test_visible_squares_of_a_sparse_matrix_are_those_of_the_dense_one(exact):
     cells, groups = sparse.csr_array(hidden.astype(float)), Groups.of(range(3))
     found = visible_squares(sparse.csr_array(V), cells, W, H, groups)
     np.testing.assert_allclose(found, expected, rtol=1e-7 if exact else 1e-12)
+
+
+@pytest.mark.parametrize("size", [1e1, 1e3, 1e6])
+def test_visible_squares_keep_their_digits_whatever_a_fit_says_of_hidden_cells(size):
+    random = np.random.default_rng(4)
+    V = np.where(random.random((40, 30)) < 0.3, random.random((40, 30)), 0)
+    W, H = random.random((5, 2, 40)), random.random((5, 2, 30))
+    hidden = np.zeros((40, 30), bool)
+    hidden[:20, :15] = True
+    W[:, 0, 20:], H[:, 0, 15:] = 0, 0  # a component of hidden cells alone
+    W[:, 0] *= size
+    V[hidden] = 0
+    expected = [0.5 * (~hidden * (V - w.T @ h) ** 2).sum() for w, h in zip(W, H, strict=True)]
+    cells = sparse.csr_array(hidden.astype(float))
+    found = visible_squares(sparse.csr_array(V), cells, W, H, Groups.of(range(5)))
+    np.testing.assert_allclose(found, expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("n_runs", [1, CUT_FROM - 1, CUT_FROM, 25])
+def test_a_sparse_matrix_that_is_laid_out_for_many_runs_gives_the_same_losses(n_runs):
+    random = np.random.default_rng(5)
+    V = np.where(random.random((300, 4000)) < 0.05, random.random((300, 4000)), 0)
+    W, H = random.random((n_runs, 3, 300)), random.random((n_runs, 3, 4000))
+    expected = [0.5 * ((V - w.T @ h) ** 2).sum() for w, h in zip(W, H, strict=True)]
+    np.testing.assert_allclose(divergences(sparse.csr_array(V), W, H), expected, rtol=1e-12)

@@ -474,6 +474,8 @@ class TestForms:
     )
     def test_every_form_of_one_matrix_gives_the_same_bytes(self, make):
         assert_same_bytes(factorize(make(self.V), 3, range(3)), self.base)
+        few = np.where(self.V > 1, self.V, 0)  # which is worked on as CSR
+        assert_same_bytes(factorize(make(few), 3, range(3)), factorize(few, 3, range(3)))
 
     def test_booleans_are_zeros_and_ones(self):
         V = self.V > 1
@@ -679,6 +681,7 @@ class TestSeeds:
         for name in ("W", "H", "loss", "trace", "n_iter", "status", "seconds", "kkt_residual"):
             np.testing.assert_array_equal(getattr(some, name), getattr(runs, name)[[3, 1]])
         assert len(some) == 2
+        np.testing.assert_array_equal(some.take(np.array([False, True])).seeds, [1])
 
 
 class TestEnds:
@@ -690,6 +693,16 @@ class TestEnds:
         assert (runs.n_iter == 7).all()
         assert not runs.good.any()
         assert_sound(self.V, runs)
+
+    @pytest.mark.parametrize("max_iter", [1, 2, 3, 4, 9])
+    @pytest.mark.parametrize("share", [0, 0.1])
+    def test_iterations_on_a_simpler_matrix_count(self, max_iter, share):
+        random = np.random.default_rng(1)
+        V = random.gamma(0.5, size=(600, 500))
+        observed = random.random(V.shape) >= share if share else None
+        runs = factorize(V, 3, range(2), observed=observed, max_iter=max_iter)
+        assert (runs.n_iter == max_iter).all()
+        assert runs.trace.shape[1] == max_iter
 
     def test_enough_iterations_end_as_converged_before_the_last_one(self):
         runs = factorize(self.V, 4, range(3))

@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
 from nmfcore.errors import InputError
-from nmfcore.problem import as_values, pose
+from nmfcore.problem import DENSE_FROM_DENSITY, as_values, pose
 
 bounded = settings(max_examples=30, deadline=None)
 
@@ -126,12 +126,19 @@ class TestForms:
         np.testing.assert_array_equal(dense(as_values(V)), V.astype(float))
         assert as_values(V).dtype in (np.float32, np.float64)
 
-    @pytest.mark.parametrize("density", [0.001, 0.04, 0.06, 0.5])
-    def test_dense_or_sparse_storage_holds_the_same_numbers(self, density):
+    @pytest.mark.parametrize("density", [0, 0.001, 0.04, 0.29, 0.31, 0.5])
+    @pytest.mark.parametrize("make", [np.array, np.asfortranarray, lambda V: V[::-1].copy()[::-1]])
+    def test_dense_or_sparse_storage_holds_the_same_numbers(self, density, make):
         V = sparse.random_array(
             (60, 50), density=density, rng=np.random.default_rng(0), format="csr"
         )
-        a, b = pose(V, dtype="float64"), pose(V.toarray(), dtype="float64")
+        a, b = pose(V, dtype="float64"), pose(make(V.toarray()), dtype="float64")
+        assert a.is_sparse == b.is_sparse == (density < DENSE_FROM_DENSITY[2.0])
+        if b.is_sparse:
+            for one in (b.V, b.given):
+                assert one.has_canonical_format
+                assert one.indices.dtype == np.int32
+        np.testing.assert_array_equal(dense(a.exact), dense(b.exact))
         np.testing.assert_array_equal(dense(a.V), dense(b.V))
         assert a.exponent == b.exponent
         np.testing.assert_allclose(a.mean, b.mean)

@@ -7,7 +7,7 @@ from scipy import optimize, sparse, special
 from nmfcore.block_matrix import times_transposed
 from nmfcore.factorization import factorize
 from nmfcore.problem import pose
-from nmfcore.solvers import completion
+from nmfcore.solvers import completion, registry
 from nmfcore.solvers.alternating import WINDOW, iterate
 from nmfcore.solvers.completion import PASSES_MAX, complete, passes
 from nmfcore.solvers.cut_matrix import CutMatrix
@@ -32,7 +32,12 @@ from nmfcore.solvers.products import (
     compress,
     squares,
 )
-from nmfcore.solvers.registry import COMPRESSION_GAIN, choose_solver, compression_width
+from nmfcore.solvers.registry import (
+    COMPRESSION_GAIN,
+    SETTLED_WINDOW,
+    choose_solver,
+    compression_width,
+)
 
 bounded = settings(
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
@@ -206,21 +211,24 @@ class TestComplete:
         )
 
     def test_more_rounds_the_more_is_hidden(self):
-        rounds = [passes(share) for share in (0, 1e-4, 1e-3, 0.02, 0.1, 0.5, 1)]
+        large = (20_000, 10_000)
+        rounds = [passes(share, 5, large) for share in (0, 1e-4, 1e-3, 0.02, 0.1, 0.5, 1)]
         assert rounds[0] >= 1
         assert rounds == sorted(rounds)
-        assert rounds[-1] == rounds[-2] == PASSES_MAX
+        assert rounds[0] < rounds[-1] == rounds[-2] == PASSES_MAX
+        assert passes(1e-4, 10, (100, 60)) == PASSES_MAX
 
     @pytest.mark.parametrize("share", [0.01, 0.1])
-    def test_one_more_round_would_hardly_change_it(self, share, monkeypatch):
+    @pytest.mark.parametrize("rank", [3, 8])
+    def test_one_more_round_would_hardly_change_it(self, share, rank, monkeypatch):
         random = np.random.default_rng(4)
-        V = random.random((200, 3)) @ random.random((3, 150)) * random.gamma(50, 0.02, (200, 150))
+        V = random.random((400, 3)) @ random.random((3, 300)) * random.gamma(50, 0.02, (400, 300))
         lack = sparse.csr_array((random.random(V.shape) < share).astype(float))
         hidden, shown = lack.toarray() > 0, V * (1 - lack.toarray())
         found = {}
         for extra in (0, 1):
-            monkeypatch.setattr(completion, "passes", lambda s, e=extra: passes(s) + e)
-            found[extra] = complete(shown, lack, 3)[hidden]
+            monkeypatch.setattr(completion, "passes", lambda *a, e=extra: passes(*a) + e)
+            found[extra] = complete(shown, lack, rank)[hidden]
         error = np.linalg.norm(found[0] - V[hidden])
         assert np.linalg.norm(found[1] - found[0]) < 0.02 * error
 
@@ -368,7 +376,7 @@ class TestSweepsPerProduct:
 
 
 class TestCompressionWidth:
-    def test_small_matrices_and_matrices_with_hidden_cells_are_not_compressed(self):
+    def test_small_matrices_are_not_compressed(self):
         random = np.random.default_rng(0)
         assert compression_width(pose(random.random((50, 40))), 3) == 0
         V = random.random((300, 280))
@@ -385,6 +393,24 @@ def test_rough_iterations_never_take_hidden_cells_for_zeros(share, said):
     V = random.gamma(0.5, size=(600, 500))
     observed = random.random(V.shape) >= share if share else None
     assert factorize(V, 3, [0], observed=observed, max_iter=8).solver == f"hals (dense{said})"
+
+
+def test_a_polish_that_has_nothing_to_do_ends_after_its_first_window(monkeypatch):
+    random = np.random.default_rng(0)
+    V = random.random((600, 3)) @ random.random((3, 500)) * random.gamma(4, 0.25, (600, 500))
+    phases = []
+
+    def noted(*args):
+        phases.append(iterate(*args))
+        return phases[-1]
+
+    monkeypatch.setattr(registry, "iterate", noted)
+    runs = factorize(V, 3, range(4), tol=1e-3)
+    assert "compressed" in runs.solver
+    rough, polish = phases
+    assert (rough.n_iter > WINDOW).all()
+    np.testing.assert_array_equal(polish.n_iter, SETTLED_WINDOW + 1)
+    np.testing.assert_array_equal(runs.n_iter, rough.n_iter + polish.n_iter)
 
 
 class TestIterate:
@@ -486,6 +512,9 @@ class TestIterate:
         assert iterate(updates, W, H, 40, 1e-3, first_window=2).n_iter[0] == n_iter
         objectives.clear()
         assert iterate(updates, W, H, 40, 1e-3).n_iter[0] == max(n_iter, WINDOW + 1)
+        objectives.clear()
+        updates.resolution = 1e-3  # so the few iterations might show rounding only
+        assert iterate(updates, W, H, 40, 1e-3, first_window=2).n_iter[0] == max(n_iter, WINDOW + 1)
 
     def test_no_iterations_give_the_start_back(self):
         problem = pose(np.random.default_rng(0).random((5, 4)), dtype="float64")

@@ -59,7 +59,9 @@ def test_damaged_files_another_input_and_other_code_are_outdated(
     damaged = sweep / "runs/rank-1/seeds-0-5.npz"
     damaged.write_bytes(damaged.read_bytes()[:-1])
     (sweep / "report.html").write_text("by hand")
-    assert outdated_files(sweep, config) == [damaged, sweep / "report.html"]
+    caption = sweep / "figures/captions/components.rst"
+    caption.write_text("by hand")
+    assert outdated_files(sweep, config) == [damaged, sweep / "report.html", caption]
 
     other = own_project / "other.tsv"
     other.write_text(Path(small_config["input"]["path"]).read_text().replace("\t0\t", "\t1\t", 1))
