@@ -365,17 +365,19 @@ def _few_as_sparse(values: Values, dense_from: float) -> Values:
     """Return a dense matrix as CSR where so few of its entries are not 0 that fits are faster."""
     if not isinstance(values, np.ndarray):
         return values
-    if np.count_nonzero(values) >= dense_from * values.size:
+    counts = np.count_nonzero(values, axis=1)
+    n_nonzero = int(counts.sum())
+    if n_nonzero >= dense_from * values.size:
         return values
-    # Several times as fast as by way of SciPy's COO.
-    places = np.flatnonzero(values)
-    n_rows, n_columns = values.shape
-    starts = np.searchsorted(places, np.arange(n_rows + 1) * n_columns)
-    small = max(places.size, n_columns) <= np.iinfo(np.int32).max
-    columns, starts = (
-        part.astype(np.int32 if small else np.int64) for part in (places % n_columns, starts)
-    )
-    return sparse.csr_array((values.ravel()[places], columns, starts), shape=values.shape)
+    # Here, because who only reads and writes matrices should not wait for the compiler.
+    from nmfcore.solvers.csr_kernels import fill_csr
+
+    small = max(n_nonzero, values.shape[1]) <= np.iinfo(np.int32).max
+    indptr = np.zeros(len(values) + 1, np.int32 if small else np.int64)
+    np.cumsum(counts, out=indptr[1:])
+    indices, data = np.empty(n_nonzero, indptr.dtype), np.empty(n_nonzero, values.dtype)
+    fill_csr(values, indptr, indices, data)
+    return sparse.csr_array((data, indices, indptr), shape=values.shape)
 
 
 def _many_as_dense(values: Values, dense_from: float) -> Values:

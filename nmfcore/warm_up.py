@@ -13,13 +13,17 @@ def warm_up() -> None:
     V = np.random.default_rng(0).gamma(1.0, size=(30, 40))
     hole = np.ones(V.shape, bool)
     hole[0, 0] = False
-    thin = sparse.csr_array(V * (V > 5))
+    few = V * (V > 3)  # dense, and worked on as CSR
+    thin = sparse.csr_array(few)
+    wide = sparse.csr_array(np.tile(few, (1, 400)))  # cut into several blocks
     for dtype in ("float32", "float64"):
         for loss in ("frobenius", "kullback-leibler", "itakura-saito"):
             for observed in (None, hole):
                 factorize(V, 2, range(2), loss=loss, max_iter=3, observed=observed, dtype=dtype)
         for loss in ("frobenius", "kullback-leibler"):
             factorize(thin, 2, range(2), loss=loss, max_iter=3, dtype=dtype)
+        for values in (few, few.astype(np.float32), wide):
+            factorize(values, 2, range(5), max_iter=3, dtype=dtype)
         cross_validate(thin, 2, 2, 1, max_iter=3, dtype=dtype)
         large = BlockMatrix.of(thin.astype(dtype))
         for blocks in (large, large.T):

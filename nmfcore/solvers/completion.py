@@ -17,7 +17,7 @@ ENOUGH = 3e-4
 """Share of the first imputation's error that may stay."""
 
 
-def complete(V: Values, lack: sparse.csr_array, rank: int) -> Values:
+def complete(V: Values, lack: sparse.csr_array, rank: int, threads: int = 1) -> Values:
     """w∘V + (1 − w)∘P, with P of the given rank fitted to that very sum (hard imputation, Mazumder et al. 2010).
 
     It depends on V, the weights and the rank alone, so all runs of a rank share it. P is nonnegative, and starts
@@ -30,6 +30,8 @@ def complete(V: Values, lack: sparse.csr_array, rank: int) -> Values:
     lack : (n_features, n_samples) csr_array
         1 − weight where that is not 0.
     rank : int
+    threads : int
+        See `nmfcore.solvers.products.compress`.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def complete(V: Values, lack: sparse.csr_array, rank: int) -> Values:
     share = lack.sum(dtype=np.float64) / np.prod(V.shape)
     for _ in range(passes(share, rank, V.shape)):
         filled = _filled(V, lack, left.astype(V.dtype), right.astype(V.dtype))
-        low_rank = compress(filled, min(rank, *V.shape), power=1)
+        low_rank = compress(filled, min(rank, *V.shape), power=1, threads=threads)
         left, right = low_rank.Q, low_rank.B.T
     return _filled(V, lack, left, right)
 

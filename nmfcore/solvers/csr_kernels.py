@@ -251,6 +251,29 @@ def cut_product(
 
 
 @compiled
+def fill_csr(values: Any, indptr: Any, indices: Any, data: Any) -> None:
+    """Write the columns and values of the nonzeros of a dense matrix, row by row; several times as fast as SciPy.
+
+    Parameters
+    ----------
+    values : (n_rows, n_columns)
+    indptr : (n_rows + 1,) array of int
+        Where the rows begin.
+    indices, data : (nnz,)
+        Written to.
+    """
+    for i in range(len(values)):
+        p = indptr[i]
+        for j in range(values.shape[1]):
+            if p == indptr[i + 1]:
+                break
+            # Written whatever it is, and written over if it is 0: what is next cannot be guessed.
+            indices[p] = j
+            data[p] = values[i, j]
+            p += values[i, j] != 0
+
+
+@compiled
 def cut_by_columns(
     indptr: Any,
     indices: Any,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nmfcore.block_matrix import BlockMatrix, times_transposed
+from nmfcore.groups import in_threads
 from nmfcore.solvers.cut_matrix import CutMatrix
 
 Floats = NDArray[np.floating]
@@ -113,7 +114,7 @@ def cost(V: Floats | sparse.csr_array | BlockMatrix) -> int:
 
 
 def compress(
-    V: Floats | sparse.csr_array | BlockMatrix, rank: int, power: int = 2
+    V: Floats | sparse.csr_array | BlockMatrix, rank: int, power: int = 2, threads: int = 1
 ) -> CompressedProducts:
     """Randomised QB of V (Halko, Martinsson & Tropp 2011) with a fixed stream, so equal V gives equal Q, B.
 
@@ -125,20 +126,27 @@ def compress(
         Columns of Q.
     power : int
         Power iterations.
+    threads : int
+        That share the products with a sparse V; changes no bit.
     """
     noise = np.random.default_rng(0).standard_normal((V.shape[1], rank)).astype(V.dtype)
-    Y = _product(V, noise)
+    Y = _product(V, noise, threads)
     for _ in range(power):
-        Z = np.linalg.qr(_product(V.T, np.linalg.qr(Y)[0]))[0]
-        Y = _product(V, Z)
+        Z = np.linalg.qr(_product(V.T, np.linalg.qr(Y)[0], threads))[0]
+        Y = _product(V, Z, threads)
     Q = np.linalg.qr(Y)[0]
-    B = _product(V.T, Q).T
+    B = _product(V.T, Q, threads).T
     return CompressedProducts(Q, np.ascontiguousarray(B), squared_norm(V))
 
 
-def _product(V: Any, X: Floats) -> Floats:
+def _product(V: Any, X: Floats, threads: int) -> Floats:
     """``V @ X``."""
-    return np.asarray(V @ X if isinstance(V, BlockMatrix) else times_transposed(X.T, V).T)
+    if isinstance(V, BlockMatrix):
+        return np.asarray(V @ X)
+    # Columns of a product with a sparse V have nothing to do with each other; BLAS rounds by how many there are.
+    parts = np.array_split(X.T, min(threads, X.shape[1])) if sparse.issparse(V) else [X.T]
+    products = in_threads(lambda rows: times_transposed(rows, V), parts, threads)
+    return np.asarray(np.concatenate(products).T)
 
 
 def squared_norm(V: Floats | sparse.csr_array | BlockMatrix) -> float:

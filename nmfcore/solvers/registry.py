@@ -49,7 +49,9 @@ class Solver(ABC):
     def updates(self, problem: Problem) -> Updates:
         """Half-steps for the problem."""
 
-    def easier(self, problem: Problem, rank: int, near: bool) -> tuple[Updates | None, str]:
+    def easier(
+        self, problem: Problem, rank: int, near: bool, threads: int
+    ) -> tuple[Updates | None, str]:
         """Half-steps for rough iterations in place of V's, None where that gains nothing; and words for the record.
 
         Starts that are `near` a solution are not led away from it.
@@ -107,12 +109,14 @@ class Hals(Solver):
             products.squared_norm = problem.squares  # V holds w∘v; the loss needs Σ w v².
         return HalsUpdates(products, problem.lack, problem.penalties)
 
-    def easier(self, problem: Problem, rank: int, near: bool) -> tuple[Updates | None, str]:
+    def easier(
+        self, problem: Problem, rank: int, near: bool, threads: int
+    ) -> tuple[Updates | None, str]:
         """See `Solver`."""
         # The minimum on a completed matrix is another one: rough iterations would go there from anywhere.
         if near and problem.lack is not None:
             return None, ""
-        stand_in, words = _stand_in(problem, rank)
+        stand_in, words = _stand_in(problem, rank, threads)
         return (None if stand_in is None else self._rough(stand_in, problem)), words
 
     def _rough(self, products: Products, problem: Problem) -> Updates:
@@ -149,16 +153,16 @@ class HalsOnDevice(Hals):
         return f"{super().storage(problem)}, on {device.DEVICE}"
 
 
-def _stand_in(problem: Problem, rank: int) -> tuple[Products | None, str]:
+def _stand_in(problem: Problem, rank: int, threads: int) -> tuple[Products | None, str]:
     """What rough iterations run on in place of V, None where that gains nothing, and words for the record."""
     V, words = problem.V, ""
     if problem.lack is not None:
         if problem.lack.nnz > COMPLETED_SHARE_MAX * np.prod(problem.shape):
             return None, ""
-        V, words = complete(V, problem.lack, rank), ", completed"
+        V, words = complete(V, problem.lack, rank, threads), ", completed"
     width = compression_width(problem, rank)
     if width:
-        return compress(V, width), f"{words}, compressed to {width}"
+        return compress(V, width, threads=threads), f"{words}, compressed to {width}"
     return (products_of(V), words) if words else (None, "")
 
 
@@ -294,7 +298,9 @@ def solve_batch(
     near : bool
         Whether the starts are near a solution.
     """
-    easier, words = solver.easier(problem, W.shape[1], near) if max_iter > 1 else (None, "")
+    easier, words = None, ""
+    if max_iter > 1:
+        easier, words = solver.easier(problem, W.shape[1], near, groups.threads)
     rough_tol = tol if problem.lack is None else max(tol, COMPLETED_TOL)
 
     def solve(part: slice) -> Solved:

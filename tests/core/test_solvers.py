@@ -343,6 +343,14 @@ class TestProducts:
         np.testing.assert_allclose(first.Q.T @ first.Q, np.eye(4), atol=1e-12)
         np.testing.assert_array_equal(first.B, second.B)
 
+    @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+    @pytest.mark.parametrize("threads", [2, 3, 40])
+    def test_threads_of_a_compression_change_no_bit(self, kind, threads):
+        V = kind(self.random.random((300, 200)) * (self.random.random((300, 200)) < 0.2))
+        alone, shared = compress(V, 23), compress(V, 23, threads=threads)
+        np.testing.assert_array_equal(alone.Q, shared.Q)
+        np.testing.assert_array_equal(alone.B, shared.B)
+
     def test_compression_is_nearly_as_good_as_the_truncated_svd(self):
         V = self.random.random((80, 5)) @ self.random.random((5, 70))
         V += 0.05 * self.random.random(V.shape)
