@@ -395,7 +395,7 @@ def comparison(case: Case, options: Options) -> str:
     """Table of one matrix, a block for each loss."""
     V = case.make()
     lines = []
-    for loss in LOSSES_COMPARED:
+    for loss in options.losses:
         lines += ["", f"**{loss}**", "", HEADER]
         for rank in case.ranks if loss == "frobenius" else (case.kl_rank,):
             for line in _rank_lines(case, V, rank, loss, options):
@@ -404,7 +404,7 @@ def comparison(case: Case, options: Options) -> str:
             if loss == "frobenius":
                 lines.append(bound_line(V, rank))
     size = f"{V.shape[0]} × {V.shape[1]}, {100 * _density(V):.3g} % nonzero"
-    batches = " and ".join(f"{case.seeds(loss)} seeds ({loss})" for loss in LOSSES_COMPARED)
+    batches = " and ".join(f"{case.seeds(loss)} seeds ({loss})" for loss in options.losses)
     return f"{case.origin} {size}; batches of {batches}.\n" + "\n".join(lines)
 
 
@@ -822,6 +822,7 @@ class Options:
     repeats: int
     cases: Sequence[Case]
     peers: Sequence[Peer]
+    losses: Sequence[str]
     cnmf_python: str | None
 
     @property
@@ -923,6 +924,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small matrices, one repeat")
     parser.add_argument("--only", nargs="+", choices=TITLES, default=list(TITLES), metavar="NAME")
+    parser.add_argument(
+        "--losses",
+        nargs="+",
+        choices=LOSSES_COMPARED,
+        default=LOSSES_COMPARED,
+        help="of the comparisons with other programs",
+    )
     parser.add_argument("--write", action="store_true", help="renew docs/performance.md")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--rscript", default=shutil.which("Rscript"))
@@ -935,6 +943,7 @@ def main() -> None:
             repeats=1 if asked.quick else asked.repeats,
             cases=QUICK_CASES if asked.quick else CASES,
             peers=QUICK_PEERS if asked.quick else find_peers(asked.rscript),
+            losses=asked.losses,
             cnmf_python=asked.cnmf_python,
         )
         warm_up()
