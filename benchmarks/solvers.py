@@ -7,8 +7,8 @@ Usage (from the repository's root; one thread, whatever the machine has)::
     python benchmarks/solvers.py --write                  # all, and renew docs/performance.md
 
 Rules. A peer and our batch see the same matrix, rank and precision on one thread, and take turns. A peer runs to its
-own stopping rule; ours is timed at every tolerance of `TOLERANCES` and quoted at the loosest whose batch has a
-median loss at or below the median of the peer's runs (within a millionth). Losses are recomputed in float64.
+own stopping rule; ours is timed at those of `TOLERANCES` from loose to tight and quoted at the loosest whose batch has
+a median loss at or below the median of the peer's runs (within a millionth). Losses are recomputed in float64.
 Ratios are of CPU time, which a busy machine disturbs less; those of wall time stand beside them.
 
 A fit of a warmed-up process is timed: kernels are compiled once, when the environment is made.
@@ -755,7 +755,8 @@ def memory(options: Options) -> str:
         "Beyond the caller's V (float64) of m × n cells, a batch of S seeds at rank k with b bytes a number "
         "(4 in float32) takes at its peak",
         "",
-        "- dense V: `m n (8 + b)`; CSR with z stored entries: `z (28 + 3 b)`,",
+        "- dense V: `m n (8 + b)`; CSR, as which V is worked on where few of its cells are above 0, with z stored "
+        "entries: `z (28 + 3 b)`,",
         "",
         "V at the scale of the problem in both precisions, and, with `f = b (m + n) k` for the factors of a run and "
         "`g = min(S, 10)` runs of a group (times the threads), the largest of",

@@ -372,8 +372,8 @@ def _few_as_sparse(values: Values, dense_from: float) -> Values:
     # Here, because who only reads and writes matrices should not wait for the compiler.
     from nmfcore.solvers.csr_kernels import fill_csr
 
-    small = max(n_nonzero, values.shape[1]) <= np.iinfo(np.int32).max
-    indptr = np.zeros(len(values) + 1, np.int32 if small else np.int64)
+    index_dtype = sparse.get_index_dtype(maxval=max(n_nonzero, values.shape[1]))
+    indptr = np.zeros(len(values) + 1, index_dtype)
     np.cumsum(counts, out=indptr[1:])
     indices, data = np.empty(n_nonzero, indptr.dtype), np.empty(n_nonzero, values.dtype)
     fill_csr(values, indptr, indices, data)
