@@ -112,6 +112,15 @@ class Problem:
             return 0.5 * self.squares
         return divergence_from_constant(self.exact, self.beta, self.weights)
 
+    def part(self, kept: NDArray[np.intp], of_features: bool) -> Problem:
+        """Return the problem of some features or samples alone, at the same scale; not for a matrix by blocks."""
+
+        def taken(values: Values) -> Values:
+            return values[kept] if of_features else values[:, kept]
+
+        lack = None if self.lack is None else taken(self.lack)
+        return replace(self, V=taken(self.V), lack=lack, given=taken(self.given))
+
     def losses(self, W: Floats, H: Floats, groups: Groups | None = None) -> NDArray[np.float64]:
         """Losses of runs at the scale of `V`, in float64; see `nmfcore.divergence.divergences`."""
         if (

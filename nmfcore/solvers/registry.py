@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,26 @@ from nmfcore.errors import InputError
 from nmfcore.groups import Groups
 from nmfcore.problem import DENSE_BYTES_MAX, Problem
 from nmfcore.solvers import device
-from nmfcore.solvers.alternating import Iterated, Updates, iterate
+from nmfcore.solvers.alternating import Iterated, Updates
 from nmfcore.solvers.completion import complete
 from nmfcore.solvers.device import DeviceHalsUpdates
 from nmfcore.solvers.hals import HalsUpdates
 from nmfcore.solvers.kullback_leibler import KullbackLeiblerUpdates
 from nmfcore.solvers.multiplicative import MultiplicativeUpdates
-from nmfcore.solvers.products import Products, compress, cost, products_of
+from nmfcore.solvers.phases import (
+    EXCERPT_TOL,
+    Excerpt,
+    Phase,
+    StandIn,
+    iterate_in_phases,
+    main_part,
+)
+from nmfcore.solvers.products import (
+    Products,
+    compress,
+    cost,
+    products_of,
+)
 
 Floats = NDArray[np.floating]
 
@@ -29,11 +42,10 @@ COMPLETED_SHARE_MAX = 0.5
 """Share of cells of less than full weight up to which rough iterations run on a completed matrix."""
 COMPLETED_TOL = 1e-3
 """Tolerance of the iterations on a completed matrix, whose minimum is not that of the problem."""
+LEFT_OUT_MAX = 0.5
+"""Share of V that an excerpt may leave out where cells lack weight, or it says too little of what they hold."""
 COMPRESSION_GAIN = 4
 """Compress where a product gets this many times cheaper."""
-
-SETTLED_WINDOW = 2
-"""Iterations on V itself that show whether rough ones left anything to do; starts need `WINDOW`."""
 
 
 class Solver(ABC):
@@ -49,14 +61,28 @@ class Solver(ABC):
     def updates(self, problem: Problem) -> Updates:
         """Half-steps for the problem."""
 
-    def easier(
+    def rough_phases(
         self, problem: Problem, rank: int, near: bool, threads: int
-    ) -> tuple[Updates | None, str]:
-        """Half-steps for rough iterations in place of V's, None where that gains nothing; and words for the record.
+    ) -> tuple[list[Phase], str]:
+        """What comes before the iterations on V itself where that gains something; and words for the record.
 
         Starts that are `near` a solution are not led away from it.
         """
-        return None, ""
+        return [], ""
+
+    def excerpts(self, problem: Problem, rank: int, threads: int) -> tuple[list[Phase], str]:
+        """Iterations on an excerpt of V where that gains something, and words."""
+        # Penalties would weigh more in it: its coefficients are those of the whole, and its loss is less.
+        if problem.penalties or isinstance(problem.V, BlockMatrix):
+            return [], ""
+        part = main_part(problem, rank)
+        if part is None or (problem.lack is not None and part.share_left_out > LEFT_OUT_MAX):
+            return [], ""
+        phases, words = self.rough_phases(part.problem, rank, False, threads)
+        tol_min = EXCERPT_TOL * part.share_left_out**2
+        excerpt = Excerpt(phases, self.updates(part.problem), part.kept, part.of_features, tol_min)
+        what = "features" if part.of_features else "samples"
+        return [excerpt], f", excerpt of {len(part.kept)} {what}{words}"
 
     def storage(self, problem: Problem) -> str:
         """How the solver sees V, for the record."""
@@ -73,8 +99,8 @@ class Solved:
         Bases, transposed.
     H : (n_runs, rank, n_samples) ndarray
     trace : (n_runs, n_iterations) ndarray of float64
-        Objective at each iteration; NaN past a run's end. The iterations on a compressed matrix, where there are any,
-        come first and estimate it.
+        Objective at each iteration; NaN past a run's end. Rough phases, where there are any, come first and estimate
+        it.
     n_iter : (n_runs,) ndarray of int
     converged : (n_runs,) ndarray of bool
     description : str
@@ -109,15 +135,22 @@ class Hals(Solver):
             products.squared_norm = problem.squares  # V holds w∘v; the loss needs Σ w v².
         return HalsUpdates(products, problem.lack, problem.penalties)
 
-    def easier(
+    def rough_phases(
         self, problem: Problem, rank: int, near: bool, threads: int
-    ) -> tuple[Updates | None, str]:
+    ) -> tuple[list[Phase], str]:
         """See `Solver`."""
         # The minimum on a completed matrix is another one: rough iterations would go there from anywhere.
         if near and problem.lack is not None:
-            return None, ""
+            return [], ""
+        if not near and not compression_width(problem, rank):
+            excerpts = self.excerpts(problem, rank, threads)
+            if excerpts[0]:
+                return excerpts
         stand_in, words = _stand_in(problem, rank, threads)
-        return (None if stand_in is None else self._rough(stand_in, problem)), words
+        if stand_in is None:
+            return [], words
+        tol_min = 0.0 if problem.lack is None else COMPLETED_TOL
+        return [StandIn(self._rough(stand_in, problem), tol_min)], words
 
     def _rough(self, products: Products, problem: Problem) -> Updates:
         """Half-steps on products with a matrix that stands in for V."""
@@ -181,6 +214,12 @@ class CoordinateDescent(Solver):
         if lack is None:
             lack = sparse.csr_array(problem.shape, dtype=problem.dtype)
         return KullbackLeiblerUpdates(problem.V, lack, problem.penalties)
+
+    def rough_phases(
+        self, problem: Problem, rank: int, near: bool, threads: int
+    ) -> tuple[list[Phase], str]:
+        """See `Solver`."""
+        return ([], "") if near else self.excerpts(problem, rank, threads)
 
 
 class Multiplicative(Solver):
@@ -298,17 +337,13 @@ def solve_batch(
     near : bool
         Whether the starts are near a solution.
     """
-    easier, words = None, ""
+    phases: list[Phase] = []
+    words = ""
     if max_iter > 1:
-        easier, words = solver.easier(problem, W.shape[1], near, groups.threads)
-    rough_tol = tol if problem.lack is None else max(tol, COMPLETED_TOL)
+        phases, words = solver.rough_phases(problem, W.shape[1], near, groups.threads)
 
-    def solve(part: slice) -> Solved:
-        if easier is None:
-            return _solved(None, iterate(updates, W[part], H[part], max_iter, tol))
-        rough = iterate(easier, W[part], H[part], max_iter * 3 // 4, rough_tol)
-        remaining = max_iter - rough.n_iter
-        return _solved(rough, iterate(updates, rough.W, rough.H, remaining, tol, SETTLED_WINDOW))
+    def solve(part: slice) -> Iterated:
+        return iterate_in_phases(phases, updates, W[part], H[part], max_iter, tol)
 
     return _joined(groups.map(solve), f"{solver.name} ({solver.storage(problem)}{words})")
 
@@ -331,23 +366,9 @@ def _unweighted(problem: Problem) -> Floats:
     return np.where(problem.weights == 0, 1.0, full).astype(problem.dtype)
 
 
-def _solved(rough: Iterated | None, fine: Iterated) -> Solved:
-    """Join the phases: each run's second trace follows its first without a gap."""
-    if rough is None:
-        return Solved(fine.W, fine.H, fine.trace, fine.n_iter, fine.converged, "")
-    n_rough, length = rough.n_iter, rough.trace.shape[1] + fine.trace.shape[1]
-    trace = np.full((len(fine.W), length), np.nan)
-    trace[:, : rough.trace.shape[1]] = rough.trace
-    for row, first, part in zip(trace, n_rough, fine.trace, strict=True):
-        row[first : first + len(part)] = part
-    return Solved(fine.W, fine.H, trace, n_rough + fine.n_iter, fine.converged, "")
-
-
-def _joined(parts: Sequence[Solved], description: str) -> Solved:
+def _joined(parts: Sequence[Iterated], description: str) -> Solved:
     """Join the groups of a batch; no trace is longer than its longest run."""
     length = int(max(part.n_iter.max() for part in parts))
-    if len(parts) == 1:
-        return replace(parts[0], trace=parts[0].trace[:, :length], description=description)
     traces = np.full((sum(len(part.W) for part in parts), length), np.nan)
     first = 0
     for part in parts:
@@ -355,7 +376,9 @@ def _joined(parts: Sequence[Solved], description: str) -> Solved:
         traces[first : first + len(trace), : trace.shape[1]] = trace
         first += len(trace)
     W, H, n_iter, converged = (
-        np.concatenate([getattr(part, name) for part in parts])
+        getattr(parts[0], name)
+        if len(parts) == 1
+        else np.concatenate([getattr(part, name) for part in parts])
         for name in ("W", "H", "n_iter", "converged")
     )
     return Solved(W, H, traces, n_iter, converged, description)

@@ -7,7 +7,7 @@ from scipy import optimize, sparse, special
 from nmfcore.block_matrix import times_transposed
 from nmfcore.factorization import factorize
 from nmfcore.problem import pose
-from nmfcore.solvers import completion, registry
+from nmfcore.solvers import completion, phases
 from nmfcore.solvers.alternating import WINDOW, iterate
 from nmfcore.solvers.completion import PASSES_MAX, complete, passes
 from nmfcore.solvers.cut_matrix import CutMatrix
@@ -27,6 +27,7 @@ from nmfcore.solvers.kernels import (
 from nmfcore.solvers.kl_kernels import kl_curvatures, kl_largest_falls
 from nmfcore.solvers.kullback_leibler import TILE_COLUMNS, KullbackLeiblerUpdates
 from nmfcore.solvers.lacking import DAMPING, LackingCells
+from nmfcore.solvers.phases import SETTLED_WINDOW
 from nmfcore.solvers.products import (
     WholeProducts,
     compress,
@@ -34,7 +35,6 @@ from nmfcore.solvers.products import (
 )
 from nmfcore.solvers.registry import (
     COMPRESSION_GAIN,
-    SETTLED_WINDOW,
     choose_solver,
     compression_width,
 )
@@ -406,16 +406,16 @@ def test_rough_iterations_never_take_hidden_cells_for_zeros(share, said):
 def test_a_polish_that_has_nothing_to_do_ends_after_its_first_window(monkeypatch):
     random = np.random.default_rng(0)
     V = random.random((600, 3)) @ random.random((3, 500)) * random.gamma(4, 0.25, (600, 500))
-    phases = []
+    ends = []
 
     def noted(*args):
-        phases.append(iterate(*args))
-        return phases[-1]
+        ends.append(iterate(*args))
+        return ends[-1]
 
-    monkeypatch.setattr(registry, "iterate", noted)
+    monkeypatch.setattr(phases, "iterate", noted)
     runs = factorize(V, 3, range(4), tol=1e-3)
     assert "compressed" in runs.solver
-    rough, polish = phases
+    rough, polish = ends
     assert (rough.n_iter > WINDOW).all()
     np.testing.assert_array_equal(polish.n_iter, SETTLED_WINDOW + 1)
     np.testing.assert_array_equal(runs.n_iter, rough.n_iter + polish.n_iter)

@@ -1,0 +1,215 @@
+"""Rough iterations: they bring a batch near a solution for less than iterations on V itself cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from nmfcore.problem import Problem
+from nmfcore.solvers.alternating import WINDOW, Iterated, Updates, iterate
+
+Floats = NDArray[np.floating]
+
+EXCERPT_SHARE = 4
+"""An excerpt has one in so many features, or samples."""
+EXCERPT_CELLS_MIN = 2**14
+"""Cells of an excerpt at least: fewer say too little of V, and iterations on them cost hardly less."""
+EXCERPT_TOL = 0.1
+"""Tolerance of the iterations on an excerpt, times the square of the share of V that it leaves out: its minimum is not
+that of the problem, and the less it leaves out the nearer they are."""
+ROUGH_SHARE = 3, 4
+"""Of the iterations that a run may still make, those that a rough phase may make."""
+SETTLED_WINDOW = 2
+"""Iterations that show whether earlier phases left anything to do; starts need `WINDOW`."""
+KEPT_PER_COMPONENT = 10
+"""Features, or samples, that an excerpt has for each component at least."""
+FITTING_STEPS = 2
+"""Half-steps that fit what an excerpt left out to the factor that it settled."""
+
+
+class Phase(Protocol):
+    """Iterations on something in place of V."""
+
+    def iterate(
+        self,
+        whole: Updates,
+        W: Floats,
+        H: Floats,
+        max_iter: NDArray[np.int64],
+        tol: float,
+        first_window: int,
+    ) -> Iterated:
+        """Iterate as `nmfcore.solvers.alternating.iterate` does; `whole` are the half-steps on V itself."""
+        ...
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A matrix in place of V.
+
+    Attributes
+    ----------
+    updates : Updates
+        Half-steps on it.
+    tol_min : float
+        Where its minimum is not that of the problem, it is no use coming nearer than this.
+    """
+
+    updates: Updates
+    tol_min: float = 0.0
+
+    def iterate(
+        self,
+        whole: Updates,
+        W: Floats,
+        H: Floats,
+        max_iter: NDArray[np.int64],
+        tol: float,
+        first_window: int,
+    ) -> Iterated:
+        """See `Phase`."""
+        return iterate(self.updates, W, H, max_iter, max(tol, self.tol_min), first_window)
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """The features, or samples, that hold most of V: they all but settle the other factor.
+
+    Attributes
+    ----------
+    phases : sequence of Phase
+        What comes before the iterations on them.
+    updates : Updates
+        Half-steps on them.
+    kept : (n_kept,) ndarray of int
+        Their places, ascending.
+    of_features : bool
+        Whether they are features.
+    tol_min : float
+        See `StandIn`.
+    """
+
+    phases: Sequence[Phase]
+    updates: Updates
+    kept: NDArray[np.intp]
+    of_features: bool
+    tol_min: float
+
+    def iterate(
+        self,
+        whole: Updates,
+        W: Floats,
+        H: Floats,
+        max_iter: NDArray[np.int64],
+        tol: float,
+        first_window: int,
+    ) -> Iterated:
+        """See `Phase`; at the end, the rest of the factor is fitted to the other one."""
+        long, other = (W, H) if self.of_features else (H, W)
+        W, H = self._in_order(np.ascontiguousarray(long[..., self.kept]), other)
+        tol = max(tol, self.tol_min)
+        found = iterate_in_phases(self.phases, self.updates, W, H, max_iter, tol, first_window)
+        better, other = self._in_order(found.W, found.H)
+        joined = long.copy()
+        joined[..., self.kept] = better
+        W, H = self._in_order(self._fitted(whole, joined, other), other)
+        return replace(found, W=W, H=H)
+
+    def _in_order(self, first: Floats, second: Floats) -> tuple[Floats, Floats]:
+        """W and H from the factor that the excerpt is of and the other one, and back."""
+        return (first, second) if self.of_features else (second, first)
+
+    def _fitted(self, whole: Updates, moving: Floats, fixed: Floats) -> Floats:
+        arrays = whole.arrays
+        fixed, moving = arrays.put(fixed), arrays.put(moving)
+        for _ in range(FITTING_STEPS):
+            better = arrays.empty_like(moving)
+            if self.of_features:
+                whole.improve_W(moving, fixed, better)
+            else:
+                whole.improve_H(fixed, moving, better)
+            moving = better
+        return arrays.get(moving)
+
+
+def iterate_in_phases(
+    phases: Sequence[Phase],
+    updates: Updates,
+    W: Floats,
+    H: Floats,
+    max_iter: int | NDArray[np.int64],
+    tol: float,
+    first_window: int = WINDOW,
+) -> Iterated:
+    """Like `iterate`, after rough phases.
+
+    The objective of a rough phase is that of something else than V. Moved to end where the next one begins, it
+    estimates that of V, and a run's trace goes on without a step.
+    """
+    left = np.array(np.broadcast_to(max_iter, len(W)))
+    ends: list[Iterated] = []
+    for phase in phases:
+        budget = left * ROUGH_SHARE[0] // ROUGH_SHARE[1]
+        if budget.min() < 1:
+            continue
+        ends.append(phase.iterate(updates, W, H, budget, tol, first_window))
+        W, H, left = ends[-1].W, ends[-1].H, left - ends[-1].n_iter
+        first_window = SETTLED_WINDOW
+    ends.append(iterate(updates, W, H, left, tol, first_window))
+    return ends[0] if len(ends) == 1 else _joined(ends)
+
+
+def _joined(ends: Sequence[Iterated]) -> Iterated:
+    n_iter = np.sum([end.n_iter for end in ends], axis=0)
+    trace = np.full((len(n_iter), int(n_iter.max())), np.nan)
+    for run, row in enumerate(trace):
+        first = n_iter[run]
+        goes_on_at = None
+        for end in reversed(ends):
+            part = end.trace[run, : end.n_iter[run]]
+            shift = 0.0 if goes_on_at is None else goes_on_at - part[-1]
+            row[first - len(part) : first] = part + shift
+            first -= len(part)
+            goes_on_at = row[first]
+    return replace(ends[-1], trace=trace, n_iter=n_iter)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The part of a problem that makes an `Excerpt`, and what it keeps and leaves out."""
+
+    problem: Problem
+    kept: NDArray[np.intp]
+    of_features: bool
+    share_left_out: float
+
+
+def main_part(problem: Problem, rank: int) -> Part | None:
+    """Return the features, or samples, that hold most of V, None where they would be too few.
+
+    Of the longer side of V, it has those that hold most: of the sum for Kullback–Leibler, of the sum of squares for
+    Frobenius. These are the shares of the loss that they have before anything is fitted.
+    """
+    of_features = problem.shape[0] >= problem.shape[1]
+    n_kept = max(problem.shape) // EXCERPT_SHARE
+    if n_kept * min(problem.shape) < EXCERPT_CELLS_MIN or n_kept < KEPT_PER_COMPONENT * rank:
+        return None
+    held = _held(problem.V, problem.beta, axis=1 if of_features else 0)
+    # Where all hold as much, as documents of unit norm do, those that happen to come first are no fair choice.
+    order = np.random.default_rng(0).permutation(len(held))
+    kept = np.sort(order[np.argsort(-held[order], kind="stable")[:n_kept]])
+    share = held[kept].sum() / max(held.sum(), np.finfo(float).tiny)
+    return Part(problem.part(kept, of_features), kept, of_features, 1 - share)
+
+
+def _held(V: Any, beta: float, axis: int) -> NDArray[np.float64]:
+    """Σ v^β of every row (axis 1) or column (axis 0)."""
+    if sparse.issparse(V):
+        powers = sparse.csr_array((V.data**beta, V.indices, V.indptr), shape=V.shape)
+        return np.asarray(powers.sum(axis=axis, dtype=np.float64))
+    return np.asarray(np.sum(V**beta, axis=axis, dtype=np.float64))
