@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from nmfcore.solvers.kernels import sampled_product
-from nmfcore.solvers.products import compress
+from nmfcore.solvers.products import CompressedProducts, compress
 
+Floats = NDArray[np.floating]
 Values: TypeAlias = Any  # ndarray or csr_array
 
 PASSES_MAX = 4
@@ -17,11 +20,46 @@ ENOUGH = 3e-4
 """Share of the first imputation's error that may stay."""
 
 
-def complete(V: Values, lack: sparse.csr_array, rank: int, threads: int = 1) -> Values:
-    """w∘V + (1 − w)∘P, with P of the given rank fitted to that very sum (hard imputation, Mazumder et al. 2010).
+@dataclass(frozen=True)
+class Completed:
+    """w∘V + (1 − w)∘P.
 
-    It depends on V, the weights and the rank alone, so all runs of a rank share it. P is nonnegative, and starts
-    from the product of row and column means.
+    Attributes
+    ----------
+    matrix : (n_features, n_samples) ndarray or csr_array
+    left, right : (n_features, r), (n_samples, r) ndarray
+        P is ``left @ right.T`` where that is not negative.
+    share : float
+        Of their weight, what all cells lack together.
+    """
+
+    matrix: Values
+    left: Floats
+    right: Floats
+    share: float
+
+    def compressed(self, width: int, threads: int = 1) -> CompressedProducts:
+        """Compress (matrix − s P) / (1 − s), s being the share, which has nearly the minimum of the problem.
+
+        In a completed matrix a cell without weight pulls the fit to P. Where cells lack weight at random, this pull is
+        on the average that of s P in all cells.
+        """
+        found = compress(self.matrix, width, threads=threads)
+        P = (found.Q.T @ self.left) @ self.right.T
+        pull, kept = self.share * P, 1 - self.share
+        # ‖matrix − Q pull‖², B being Qᵀ matrix; what is left of it may be small beside its parts.
+        squares = found.squared_norm + float(
+            np.einsum("ij,ij->", pull, pull - 2 * found.B, dtype=np.float64)
+        )
+        B = ((found.B - pull) / kept).astype(found.dtype)
+        return CompressedProducts(found.Q, B, squares / kept**2)
+
+
+def complete(V: Values, lack: sparse.csr_array, rank: int, threads: int = 1) -> Completed:
+    """Complete V with P of the given rank fitted to the completed matrix (hard imputation, Mazumder et al. 2010).
+
+    It depends on V, the weights and the rank alone, so all runs of a rank share it. P starts from the product of row
+    and column means.
 
     Parameters
     ----------
@@ -32,11 +70,6 @@ def complete(V: Values, lack: sparse.csr_array, rank: int, threads: int = 1) -> 
     rank : int
     threads : int
         See `nmfcore.solvers.products.compress`.
-
-    Returns
-    -------
-    ndarray or csr_array
-        Like V.
     """
     n_features, n_samples = V.shape
     weight = n_samples - lack.sum(axis=1), n_features - lack.sum(axis=0)
@@ -45,13 +78,15 @@ def complete(V: Values, lack: sparse.csr_array, rank: int, threads: int = 1) -> 
         for axis, w in zip((1, 0), weight, strict=True)
     ]
     overall = max(float(V.sum(dtype=np.float64)) / float(weight[0].sum()), np.finfo(float).tiny)
-    left, right = (means[0] / overall)[:, None], means[1][:, None]
-    share = lack.sum(dtype=np.float64) / np.prod(V.shape)
+    left, right = (
+        np.ascontiguousarray(mean[:, None], V.dtype) for mean in (means[0] / overall, means[1])
+    )
+    share = float(lack.sum(dtype=np.float64) / np.prod(V.shape))
     for _ in range(passes(share, rank, V.shape)):
-        filled = _filled(V, lack, left.astype(V.dtype), right.astype(V.dtype))
+        filled = _filled(V, lack, left, right)
         low_rank = compress(filled, min(rank, *V.shape), power=1, threads=threads)
-        left, right = low_rank.Q, low_rank.B.T
-    return _filled(V, lack, left, right)
+        left, right = low_rank.Q, np.ascontiguousarray(low_rank.B.T)
+    return Completed(_filled(V, lack, left, right), left, right, share)
 
 
 def passes(share: float, rank: int, shape: tuple[int, int]) -> int:
@@ -68,9 +103,7 @@ def passes(share: float, rank: int, shape: tuple[int, int]) -> int:
 def _filled(V: Values, lack: sparse.csr_array, left: Any, right: Any) -> Values:
     """V + lack ∘ max(left rightᵀ, 0)."""
     values = np.empty_like(lack.data)
-    sampled_product(
-        lack.indptr, lack.indices, np.ascontiguousarray(left), np.ascontiguousarray(right), values
-    )
+    sampled_product(lack.indptr, lack.indices, left, right, values)
     imputed = sparse.csr_array(
         (lack.data * np.maximum(values, 0), lack.indices, lack.indptr), shape=lack.shape
     )

@@ -42,6 +42,8 @@ COMPLETED_SHARE_MAX = 0.5
 """Share of cells of less than full weight up to which rough iterations run on a completed matrix."""
 COMPLETED_TOL = 1e-3
 """Tolerance of the iterations on a completed matrix, whose minimum is not that of the problem."""
+CORRECTED_TOL = 1e-5
+"""The same where its pull to what was imputed is taken off; see `Completed.compressed`."""
 LEFT_OUT_MAX = 0.5
 """Share of V that an excerpt may leave out where cells lack weight, or it says too little of what they hold."""
 COMPRESSION_GAIN = 4
@@ -146,11 +148,11 @@ class Hals(Solver):
             excerpts = self.excerpts(problem, rank, threads)
             if excerpts[0]:
                 return excerpts
-        stand_in, words = _stand_in(problem, rank, threads)
-        if stand_in is None:
+        found, words = _stand_in(problem, rank, threads)
+        if found is None:
             return [], words
-        tol_min = 0.0 if problem.lack is None else COMPLETED_TOL
-        return [StandIn(self._rough(stand_in, problem), tol_min)], words
+        products, tol_min = found
+        return [StandIn(self._rough(products, problem), tol_min)], words
 
     def _rough(self, products: Products, problem: Problem) -> Updates:
         """Half-steps on products with a matrix that stands in for V."""
@@ -186,17 +188,25 @@ class HalsOnDevice(Hals):
         return f"{super().storage(problem)}, on {device.DEVICE}"
 
 
-def _stand_in(problem: Problem, rank: int, threads: int) -> tuple[Products | None, str]:
-    """What rough iterations run on in place of V, None where that gains nothing, and words for the record."""
-    V, words = problem.V, ""
-    if problem.lack is not None:
-        if problem.lack.nnz > COMPLETED_SHARE_MAX * np.prod(problem.shape):
-            return None, ""
-        V, words = complete(V, problem.lack, rank, threads), ", completed"
+def _stand_in(
+    problem: Problem, rank: int, threads: int
+) -> tuple[tuple[Products, float] | None, str]:
+    """What rough iterations run on in place of V and their tolerance at least; and words for the record.
+
+    None where that gains nothing.
+    """
     width = compression_width(problem, rank)
+    compressed = f", compressed to {width}"
+    if problem.lack is None:
+        if not width:
+            return None, ""
+        return (compress(problem.V, width, threads=threads), 0.0), compressed
+    if problem.lack.nnz > COMPLETED_SHARE_MAX * np.prod(problem.shape):
+        return None, ""
+    completed = complete(problem.V, problem.lack, rank, threads)
     if width:
-        return compress(V, width, threads=threads), f"{words}, compressed to {width}"
-    return (products_of(V), words) if words else (None, "")
+        return (completed.compressed(width, threads), CORRECTED_TOL), ", completed" + compressed
+    return (products_of(completed.matrix), COMPLETED_TOL), ", completed"
 
 
 class CoordinateDescent(Solver):

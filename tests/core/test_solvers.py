@@ -14,6 +14,7 @@ from nmfcore.solvers.cut_matrix import CutMatrix
 from nmfcore.solvers.hals import (
     SWEEPS_PER_COSTLY_PRODUCT,
     SWEEPS_PER_PRODUCT,
+    HalsUpdates,
     sweeps_per_product,
 )
 from nmfcore.solvers.kernels import (
@@ -199,7 +200,7 @@ class TestComplete:
 
     @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
     def test_finds_the_hidden_cells_of_a_matrix_of_low_rank(self, kind):
-        filled = complete(kind(self.shown), self.lack, 3)
+        filled = complete(kind(self.shown), self.lack, 3).matrix
         assert sparse.issparse(filled) == (kind is sparse.csr_array)
         filled = filled.toarray() if sparse.issparse(filled) else filled
         hidden = self.lack.toarray() > 0
@@ -228,14 +229,45 @@ class TestComplete:
         found = {}
         for extra in (0, 1):
             monkeypatch.setattr(completion, "passes", lambda *a, e=extra: passes(*a) + e)
-            found[extra] = complete(shown, lack, rank)[hidden]
+            found[extra] = complete(shown, lack, rank).matrix[hidden]
         error = np.linalg.norm(found[0] - V[hidden])
         assert np.linalg.norm(found[1] - found[0]) < 0.02 * error
+
+    @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+    def test_compressed_the_pull_of_what_was_imputed_is_off(self, kind):
+        completed = complete(kind(self.shown), self.lack, 3)
+        P, share = completed.left @ completed.right.T, self.lack.mean()
+        assert completed.share == pytest.approx(share)
+        full = completed.matrix.toarray() if kind is sparse.csr_array else completed.matrix
+        expected = (full - share * P) / (1 - share)
+        found = completed.compressed(40)
+        assert np.linalg.norm(found.Q @ found.B - expected) < 1e-3 * np.linalg.norm(expected)
+        projected = (full - share * found.Q @ (found.Q.T @ P)) / (1 - share)
+        assert found.squared_norm == pytest.approx((projected**2).sum(), rel=1e-10)
+
+    def test_so_its_minimum_is_nearer_that_of_the_problem(self):
+        random = np.random.default_rng(5)
+        V = random.gamma(0.5, 1, (300, 6)) @ random.gamma(0.5, 1, (6, 200))
+        V = random.poisson(V).astype(float)
+        observed = random.random(V.shape) >= 0.1
+        problem = pose(V, observed, dtype="float64")
+        completed = complete(problem.V, problem.lack, 4)
+        start = [random_batch(random, 3, 4, n, np.float64) for n in V.shape]
+        excess = {}
+        for name, matrix in (
+            ("completed", WholeProducts(completed.matrix)),
+            ("corrected", completed.compressed(150)),
+        ):
+            rough = iterate(HalsUpdates(matrix), *start, 2000, 1e-10)
+            end = iterate(choose_solver(problem).updates(problem), rough.W, rough.H, 2000, 1e-10)
+            losses = [problem.losses(found.W, found.H) for found in (rough, end)]
+            excess[name] = float(np.mean(losses[0] / losses[1] - 1))
+        assert 0 < excess["corrected"] < 0.7 * excess["completed"]
 
     def test_nothing_is_negative_and_an_empty_row_stays_empty(self):
         shown, lack = self.shown.copy(), self.lack.toarray()
         shown[5], lack[5] = 0, 1
-        filled = complete(shown, sparse.csr_array(lack), 3)
+        filled = complete(shown, sparse.csr_array(lack), 3).matrix
         assert filled.min() >= 0
         assert np.isfinite(filled).all()
 
