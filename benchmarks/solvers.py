@@ -6,9 +6,9 @@ Usage (from the repository's root; one thread, whatever the machine has)::
     python benchmarks/solvers.py --only text growth       # some sections (see --help)
     python benchmarks/solvers.py --write                  # all, and renew docs/performance.md
 
-Rules. A peer and our batch see the same matrix, rank and precision on one thread, and take turns. A peer runs to its
-own stopping rule; ours is timed at those of `TOLERANCES` from loose to tight and quoted at the loosest whose batch has
-a median loss at or below the median of the peer's runs (within a millionth). Losses are recomputed in float64.
+Rules. A peer and our batch see the same matrix, rank and precision on one thread, one after the other. A peer runs to
+its own stopping rule; ours is timed at those of `TOLERANCES` from loose to tight and quoted at the loosest whose batch
+has a median loss at or below the median of the peer's runs (within a millionth). Losses are recomputed in float64.
 Ratios are of CPU time, which a busy machine disturbs less; those of wall time stand beside them.
 
 A fit of a warmed-up process is timed: kernels are compiled once, when the environment is made.
@@ -309,42 +309,28 @@ class Row:
 def compare(
     case: Case, V: Any, rank: int, peer: Peer, precisions: tuple[str, str], options: Options
 ) -> Row:
-    """Peer and batch in turn."""
+    """The runs of the peer, then ours from loose to tight until the median loss is reached, and at the default."""
     theirs: list[Cost] = []
-    batches: dict[float, list[Cost]] = defaultdict(list)
     V_theirs = V.astype(precisions[0])
-    wanted = options.tolerances
     for repeat in range(options.repeats):
         theirs.append(peer.run(V_theirs, rank, repeat))
-        for tol in wanted:
-            if (
-                repeat == 0
-                and tol != DEFAULT_TOLERANCE
-                and len(_quotable(batches, theirs[0].loss)) == 2
-            ):
-                continue
-            batch = ours(V, rank, case.seeds(peer.loss), repeat, peer.loss, tol, precisions[1])
-            batches[tol].append(batch)
-            if tol <= DEFAULT_TOLERANCE and batch.loss <= theirs[-1].loss:
-                break
-        wanted = _worth_repeating(batches, theirs[0].loss)
         if theirs[0].cpu > SLOW_SECONDS:
             break
-    storage = "sparse" if sparse.issparse(V) else "dense"
-    medians = {t: middle(costs) for t, costs in batches.items() if len(costs) == len(theirs)}
-    return Row(peer.name, _label(precisions), storage, middle(theirs), medians, len(theirs))
+    row = Row(peer.name, _label(precisions), _storage(V), middle(theirs), {}, len(theirs))
+    n_seeds = case.seeds(peer.loss)
+    for tol in options.tolerances:
+        if row.tolerance is None or tol == DEFAULT_TOLERANCE:
+            row.batches[tol] = middle(
+                [
+                    ours(V, rank, n_seeds, repeat, peer.loss, tol, precisions[1])
+                    for repeat in range(len(theirs))
+                ]
+            )
+    return row
 
 
-def _quotable(batches: dict[float, list[Cost]], loss: float) -> list[float]:
-    """The loosest tolerance that reached the loss, and the one below it: other starts may need it."""
-    reached = [t for t, costs in batches.items() if costs[0].loss <= loss * (1 + EQUAL)]
-    return sorted(reached, reverse=True)[:2]
-
-
-def _worth_repeating(batches: dict[float, list[Cost]], loss: float) -> list[float]:
-    """The tolerances that may be quoted, and the default."""
-    kept = _quotable(batches, loss)
-    return [t for t in batches if t in kept or t == DEFAULT_TOLERANCE or not kept]
+def _storage(V: Any) -> str:
+    return "sparse" if sparse.issparse(V) else "dense"
 
 
 def _label(precisions: tuple[str, str]) -> str:

@@ -60,10 +60,10 @@ def factorize(
     loss : {"frobenius", "kullback-leibler", "itakura-saito"} or float
         ½‖V − WH‖², Σ v log(v/wh) − v + wh, Σ v/wh − log(v/wh) − 1; or the β of a β-divergence.
     max_iter : int
-        Iterations of a run at most, those on the compressed matrix counted in.
+        Iterations of a run at most, those of rough phases counted in.
     tol : float
         A run has converged when its objective falls by less than this share of itself in five iterations; two at
-        that rate are enough after iterations on a simpler matrix.
+        that rate are enough after rough iterations.
     observed : (n_features, n_samples) array_like of bool, optional
         False where a cell must not influence the fit.
     weights : (n_features, n_samples) array_like, optional
