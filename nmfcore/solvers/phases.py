@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from nmfcore.block_matrix import BlockMatrix
 from nmfcore.problem import Problem
 from nmfcore.solvers.alternating import WINDOW, Iterated, Updates, iterate
 
@@ -17,6 +18,8 @@ Floats = NDArray[np.floating]
 
 EXCERPT_SHARE = 4
 """An excerpt has one in so many features, or samples."""
+LEFT_OUT_MAX = 0.5
+"""Share of V that an excerpt may leave out, or it leads too many runs to the same, and worse, solution."""
 EXCERPT_CELLS_MIN = 2**14
 """Cells of an excerpt at least: fewer say too little of V, and iterations on them cost hardly less."""
 EXCERPT_TOL = 0.1
@@ -190,21 +193,24 @@ class Part:
 
 
 def main_part(problem: Problem, rank: int) -> Part | None:
-    """Return the features, or samples, that hold most of V, None where they would be too few.
+    """Return the features, or samples, that hold most of V, None where that gains nothing.
 
     Of the longer side of V, it has those that hold most: of the sum for Kullback–Leibler, of the sum of squares for
     Frobenius. These are the shares of the loss that they have before anything is fitted.
     """
+    # Penalties would weigh more in it: its coefficients are those of the whole, and its loss is less.
+    if problem.penalties or isinstance(problem.V, BlockMatrix):
+        return None
     of_features = problem.shape[0] >= problem.shape[1]
     n_kept = max(problem.shape) // EXCERPT_SHARE
     if n_kept * min(problem.shape) < EXCERPT_CELLS_MIN or n_kept < KEPT_PER_COMPONENT * rank:
         return None
     held = _held(problem.V, problem.beta, axis=1 if of_features else 0)
-    # Where all hold as much, as documents of unit norm do, those that happen to come first are no fair choice.
-    order = np.random.default_rng(0).permutation(len(held))
-    kept = np.sort(order[np.argsort(-held[order], kind="stable")[:n_kept]])
-    share = held[kept].sum() / max(held.sum(), np.finfo(float).tiny)
-    return Part(problem.part(kept, of_features), kept, of_features, 1 - share)
+    kept = np.sort(np.argsort(-held, kind="stable")[:n_kept])
+    left_out = 1 - held[kept].sum() / max(held.sum(), np.finfo(float).tiny)
+    if left_out > LEFT_OUT_MAX:
+        return None
+    return Part(problem.part(kept, of_features), kept, of_features, left_out)
 
 
 def _held(V: Any, beta: float, axis: int) -> NDArray[np.float64]:

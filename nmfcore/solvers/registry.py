@@ -44,8 +44,6 @@ COMPLETED_TOL = 1e-3
 """Tolerance of the iterations on a completed matrix, whose minimum is not that of the problem."""
 CORRECTED_TOL = 1e-5
 """The same where its pull to what was imputed is taken off; see `Completed.compressed`."""
-LEFT_OUT_MAX = 0.5
-"""Share of V that an excerpt may leave out where cells lack weight, or it says too little of what they hold."""
 COMPRESSION_GAIN = 4
 """Compress where a product gets this many times cheaper."""
 
@@ -63,24 +61,28 @@ class Solver(ABC):
     def updates(self, problem: Problem) -> Updates:
         """Half-steps for the problem."""
 
+    def takes_excerpts(self, problem: Problem, rank: int) -> bool:
+        """Whether iterations on an excerpt of V may come first."""
+        return False
+
+    def stand_in(
+        self, problem: Problem, rank: int, near: bool, threads: int
+    ) -> tuple[list[Phase], str]:
+        """Iterations on a matrix in place of V where that gains something, and words for the record."""
+        return [], ""
+
     def rough_phases(
         self, problem: Problem, rank: int, near: bool, threads: int
     ) -> tuple[list[Phase], str]:
-        """What comes before the iterations on V itself where that gains something; and words for the record.
+        """What comes before the iterations on V itself, and words for the record.
 
         Starts that are `near` a solution are not led away from it.
         """
-        return [], ""
-
-    def excerpts(self, problem: Problem, rank: int, threads: int) -> tuple[list[Phase], str]:
-        """Iterations on an excerpt of V where that gains something, and words."""
-        # Penalties would weigh more in it: its coefficients are those of the whole, and its loss is less.
-        if problem.penalties or isinstance(problem.V, BlockMatrix):
-            return [], ""
-        part = main_part(problem, rank)
-        if part is None or (problem.lack is not None and part.share_left_out > LEFT_OUT_MAX):
-            return [], ""
-        phases, words = self.rough_phases(part.problem, rank, False, threads)
+        takes = not near and self.takes_excerpts(problem, rank)
+        part = main_part(problem, rank) if takes else None
+        if part is None:
+            return self.stand_in(problem, rank, near, threads)
+        phases, words = self.stand_in(part.problem, rank, near, threads)
         tol_min = EXCERPT_TOL * part.share_left_out**2
         excerpt = Excerpt(phases, self.updates(part.problem), part.kept, part.of_features, tol_min)
         what = "features" if part.of_features else "samples"
@@ -137,25 +139,36 @@ class Hals(Solver):
             products.squared_norm = problem.squares  # V holds w∘v; the loss needs Σ w v².
         return HalsUpdates(products, problem.lack, problem.penalties)
 
-    def rough_phases(
+    def takes_excerpts(self, problem: Problem, rank: int) -> bool:
+        """See `Solver`."""
+        return not compression_width(problem, rank)
+
+    def stand_in(
         self, problem: Problem, rank: int, near: bool, threads: int
     ) -> tuple[list[Phase], str]:
         """See `Solver`."""
+        width = compression_width(problem, rank)
+        compressed = f", compressed to {width}"
+        if problem.lack is None:
+            if not width:
+                return [], ""
+            return [self._rough(compress(problem.V, width, threads=threads), problem)], compressed
         # The minimum on a completed matrix is another one: rough iterations would go there from anywhere.
-        if near and problem.lack is not None:
+        if near or problem.lack.nnz > COMPLETED_SHARE_MAX * np.prod(problem.shape):
             return [], ""
-        if not near and not compression_width(problem, rank):
-            excerpts = self.excerpts(problem, rank, threads)
-            if excerpts[0]:
-                return excerpts
-        found, words = _stand_in(problem, rank, threads)
-        if found is None:
-            return [], words
-        products, tol_min = found
-        return [StandIn(self._rough(products, problem), tol_min)], words
+        completed = complete(problem.V, problem.lack, rank, threads)
+        if not width:
+            phase = self._rough(products_of(completed.matrix), problem, COMPLETED_TOL)
+            return [phase], ", completed"
+        phase = self._rough(completed.compressed(width, threads), problem, CORRECTED_TOL)
+        return [phase], f", completed{compressed}"
 
-    def _rough(self, products: Products, problem: Problem) -> Updates:
-        """Half-steps on products with a matrix that stands in for V."""
+    def _rough(self, products: Products, problem: Problem, tol_min: float = 0.0) -> StandIn:
+        """Iterations on products with a matrix that stands in for V."""
+        return StandIn(self._updates(products, problem), tol_min)
+
+    def _updates(self, products: Products, problem: Problem) -> Updates:
+        """Half-steps without the cells' weights."""
         return HalsUpdates(products, None, problem.penalties)
 
     def storage(self, problem: Problem) -> str:
@@ -178,35 +191,14 @@ class HalsOnDevice(Hals):
 
     def updates(self, problem: Problem) -> Updates:
         """See `Solver`."""
-        return self._rough(products_of(problem.V), problem)
+        return self._updates(products_of(problem.V), problem)
 
-    def _rough(self, products: Products, problem: Problem) -> Updates:
+    def _updates(self, products: Products, problem: Problem) -> Updates:
         return DeviceHalsUpdates(products)
 
     def storage(self, problem: Problem) -> str:
         """See `Solver`."""
         return f"{super().storage(problem)}, on {device.DEVICE}"
-
-
-def _stand_in(
-    problem: Problem, rank: int, threads: int
-) -> tuple[tuple[Products, float] | None, str]:
-    """What rough iterations run on in place of V and their tolerance at least; and words for the record.
-
-    None where that gains nothing.
-    """
-    width = compression_width(problem, rank)
-    compressed = f", compressed to {width}"
-    if problem.lack is None:
-        if not width:
-            return None, ""
-        return (compress(problem.V, width, threads=threads), 0.0), compressed
-    if problem.lack.nnz > COMPLETED_SHARE_MAX * np.prod(problem.shape):
-        return None, ""
-    completed = complete(problem.V, problem.lack, rank, threads)
-    if width:
-        return (completed.compressed(width, threads), CORRECTED_TOL), ", completed" + compressed
-    return (products_of(completed.matrix), COMPLETED_TOL), ", completed"
 
 
 class CoordinateDescent(Solver):
@@ -225,11 +217,9 @@ class CoordinateDescent(Solver):
             lack = sparse.csr_array(problem.shape, dtype=problem.dtype)
         return KullbackLeiblerUpdates(problem.V, lack, problem.penalties)
 
-    def rough_phases(
-        self, problem: Problem, rank: int, near: bool, threads: int
-    ) -> tuple[list[Phase], str]:
+    def takes_excerpts(self, problem: Problem, rank: int) -> bool:
         """See `Solver`."""
-        return ([], "") if near else self.excerpts(problem, rank, threads)
+        return True
 
 
 class Multiplicative(Solver):
