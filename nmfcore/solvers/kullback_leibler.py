@@ -71,6 +71,7 @@ class KullbackLeiblerUpdates:
         data = V.data if sparse.issparse(V) else V
         total = float(np.sum(data, dtype=np.float64))
         self.resolution = total * float(np.finfo(V.dtype).eps) * 0.05
+        self.excess = _sum_of_v_log_w(V, lack)
 
     def improve_W(self, W: Floats, H: Floats, out: Floats) -> None:
         """See `Updates`."""
@@ -78,7 +79,7 @@ class KullbackLeiblerUpdates:
 
     def improve_H(self, W: Floats, H: Floats, out: Floats) -> NDArray[np.float64]:
         """See `Updates`."""
-        objective = self.by_sample.sweep(H, W, self.penalties.on_H(W, H), True, out)
+        objective = self.by_sample.sweep(H, W, self.penalties.on_H(W, H), True, out) - self.excess
         return objective + self.penalties.value(W, out) if self.penalties else objective
 
     def gradients(self, W: Floats, H: Floats) -> tuple[Floats, Floats]:
@@ -86,6 +87,15 @@ class KullbackLeiblerUpdates:
         return self.penalties.add_slopes(
             self.by_feature.gradient(W, H), self.by_sample.gradient(H, W), W, H
         )
+
+
+def _sum_of_v_log_w(V: Values, lack: sparse.csr_array) -> float:
+    """Σ v log w, V being times w: what the divergence of V from weighted fits has too much."""
+    partial = (lack.data > 0) & (lack.data < 1)
+    log_w = np.zeros(len(lack.data))
+    log_w[partial] = np.log1p(-lack.data[partial].astype(np.float64))
+    logs = sparse.csr_array((log_w, lack.indices, lack.indptr), shape=lack.shape)
+    return float(logs.multiply(V).sum())
 
 
 class _SparseRows:

@@ -18,13 +18,14 @@ Floats = NDArray[np.floating]
 
 EXCERPT_SHARE = 4
 """An excerpt has one in so many features, or samples."""
-LEFT_OUT_MAX = 0.5
-"""Share of V that an excerpt may leave out, or it leads too many runs to the same, and worse, solution."""
+COVERED_MIN = 2 / 3
+"""Share that an excerpt holds at least of what each sample (feature) has: of what it hardly sees, it says nothing, and
+runs that it leads astray there may not come back."""
 EXCERPT_CELLS_MIN = 2**14
 """Cells of an excerpt at least: fewer say too little of V, and iterations on them cost hardly less."""
-EXCERPT_TOL = 0.1
-"""Tolerance of the iterations on an excerpt, times the square of the share of V that it leaves out: its minimum is not
-that of the problem, and the less it leaves out the nearer they are."""
+EXCERPT_TOL, EXCERPT_TOL_MIN = 0.1, 1e-4
+"""Tolerance of the iterations on an excerpt, times the square of the share of V that it leaves out, and at least: its
+minimum is not that of the problem, and the less it leaves out the nearer they are."""
 ROUGH_SHARE = 3, 4
 """Of the iterations that a run may still make, those that a rough phase may make."""
 SETTLED_WINDOW = 2
@@ -164,19 +165,20 @@ def iterate_in_phases(
         W, H, left = ends[-1].W, ends[-1].H, left - ends[-1].n_iter
         first_window = SETTLED_WINDOW
     ends.append(iterate(updates, W, H, left, tol, first_window))
-    return ends[0] if len(ends) == 1 else _joined(ends)
+    return ends[0] if len(ends) == 1 else _in_sequence(ends)
 
 
-def _joined(ends: Sequence[Iterated]) -> Iterated:
+def _in_sequence(ends: Sequence[Iterated]) -> Iterated:
     n_iter = np.sum([end.n_iter for end in ends], axis=0)
     trace = np.full((len(n_iter), int(n_iter.max())), np.nan)
     for run, row in enumerate(trace):
         first = n_iter[run]
-        goes_on_at = None
+        goes_on_at = np.nan
         for end in reversed(ends):
             part = end.trace[run, : end.n_iter[run]]
-            shift = 0.0 if goes_on_at is None else goes_on_at - part[-1]
-            row[first - len(part) : first] = part + shift
+            if np.isfinite(goes_on_at - part[-1]):
+                part = (part - part[-1]) + goes_on_at
+            row[first - len(part) : first] = part
             first -= len(part)
             goes_on_at = row[first]
     return replace(ends[-1], trace=trace, n_iter=n_iter)
@@ -184,19 +186,19 @@ def _joined(ends: Sequence[Iterated]) -> Iterated:
 
 @dataclass(frozen=True)
 class Part:
-    """The part of a problem that makes an `Excerpt`, and what it keeps and leaves out."""
+    """The part of a problem that makes an `Excerpt`; attributes as there."""
 
     problem: Problem
     kept: NDArray[np.intp]
     of_features: bool
-    share_left_out: float
+    tol_min: float
 
 
 def main_part(problem: Problem, rank: int) -> Part | None:
     """Return the features, or samples, that hold most of V, None where that gains nothing.
 
     Of the longer side of V, it has those that hold most: of the sum for Kullback–Leibler, of the sum of squares for
-    Frobenius. These are the shares of the loss that they have before anything is fitted.
+    Frobenius; weights are in V already.
     """
     # Penalties would weigh more in it: its coefficients are those of the whole, and its loss is less.
     if problem.penalties or isinstance(problem.V, BlockMatrix):
@@ -205,12 +207,16 @@ def main_part(problem: Problem, rank: int) -> Part | None:
     n_kept = max(problem.shape) // EXCERPT_SHARE
     if n_kept * min(problem.shape) < EXCERPT_CELLS_MIN or n_kept < KEPT_PER_COMPONENT * rank:
         return None
-    held = _held(problem.V, problem.beta, axis=1 if of_features else 0)
+    along, across = (1, 0) if of_features else (0, 1)
+    held = _held(problem.V, problem.beta, along)
     kept = np.sort(np.argsort(-held, kind="stable")[:n_kept])
-    left_out = 1 - held[kept].sum() / max(held.sum(), np.finfo(float).tiny)
-    if left_out > LEFT_OUT_MAX:
+    part = problem.part(kept, of_features)
+    if (
+        _held(part.V, problem.beta, across) < COVERED_MIN * _held(problem.V, problem.beta, across)
+    ).any():
         return None
-    return Part(problem.part(kept, of_features), kept, of_features, left_out)
+    left_out = 1 - held[kept].sum() / max(held.sum(), np.finfo(float).tiny)
+    return Part(part, kept, of_features, max(EXCERPT_TOL * left_out**2, EXCERPT_TOL_MIN))
 
 
 def _held(V: Any, beta: float, axis: int) -> NDArray[np.float64]:

@@ -21,20 +21,8 @@ from nmfcore.solvers.device import DeviceHalsUpdates
 from nmfcore.solvers.hals import HalsUpdates
 from nmfcore.solvers.kullback_leibler import KullbackLeiblerUpdates
 from nmfcore.solvers.multiplicative import MultiplicativeUpdates
-from nmfcore.solvers.phases import (
-    EXCERPT_TOL,
-    Excerpt,
-    Phase,
-    StandIn,
-    iterate_in_phases,
-    main_part,
-)
-from nmfcore.solvers.products import (
-    Products,
-    compress,
-    cost,
-    products_of,
-)
+from nmfcore.solvers.phases import Excerpt, Phase, StandIn, iterate_in_phases, main_part
+from nmfcore.solvers.products import Products, compress, cost, products_of
 
 Floats = NDArray[np.floating]
 
@@ -83,8 +71,8 @@ class Solver(ABC):
         if part is None:
             return self.stand_in(problem, rank, near, threads)
         phases, words = self.stand_in(part.problem, rank, near, threads)
-        tol_min = EXCERPT_TOL * part.share_left_out**2
-        excerpt = Excerpt(phases, self.updates(part.problem), part.kept, part.of_features, tol_min)
+        updates = self.updates(part.problem)
+        excerpt = Excerpt(phases, updates, part.kept, part.of_features, part.tol_min)
         what = "features" if part.of_features else "samples"
         return [excerpt], f", excerpt of {len(part.kept)} {what}{words}"
 
@@ -120,7 +108,7 @@ class Solved:
 
 
 class Hals(Solver):
-    """Frobenius: hierarchical alternating least squares; compress, iterate, polish.
+    """Frobenius: hierarchical alternating least squares.
 
     Where V is large in both dimensions, most iterations run on V ≈ Q B, and where cells are hidden on a completed
     matrix; the last ones always run on V and its weights, so the answer is a stationary point of the problem itself.

@@ -75,6 +75,16 @@ class TestEverySolver:
             kept = trace[np.isfinite(trace)]
             assert (np.diff(kept) <= 1e-12 * kept[:-1] + 1e-13 * np.square(V).sum()).all()
 
+    def test_with_weights_the_trace_ends_at_the_loss(self, loss, solver):
+        V = positive(4)
+        weights = np.random.default_rng(5).choice([0, 0.25, 0.5, 1], V.shape)
+        for store in (np.asarray, sparse.csr_array):
+            runs = factorize(
+                store(V), 2, range(3), loss=loss, solver=solver, dtype="float64", weights=weights
+            )
+            for trace, n_iter, value in zip(runs.trace, runs.n_iter, runs.loss, strict=True):
+                assert trace[n_iter - 1] == pytest.approx(value, rel=1e-6)
+
     def test_the_loss_is_that_of_the_factors(self, loss, solver):
         V = positive(3)
         for dtype in ("float32", "float64"):
