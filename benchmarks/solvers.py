@@ -742,11 +742,11 @@ def memory(options: Options) -> str:
         "Beyond the caller's V (float64) of m × n cells, a batch of S seeds at rank k with b bytes a number "
         "(4 in float32) takes at its peak",
         "",
-        "- dense V: `m n (8 + b)`; CSR, as which V is worked on where few of its cells are above 0, with z stored "
-        "entries: `z (28 + 3 b)`,",
+        "- dense V: `m n (8 + b) · 5/4`; CSR, as which V is worked on where few of its cells are above 0, with z "
+        "stored entries: `z (28 + 3 b) · 5/4`,",
         "",
-        "V at the scale of the problem in both precisions, and, with `f = b (m + n) k` for the factors of a run and "
-        "`g = min(S, 10)` runs of a group (times the threads), the largest of",
+        "V at the scale of the problem in both precisions and an excerpt of it, and, with `f = b (m + n) k` for the "
+        "factors of a run and `g = min(S, 10)` runs of a group (times the threads), the largest of",
         "",
         "- while a group iterates: `(2 S + 5 g) f`; with CSR or a mask `(2 S + 6 g) f`,",
         "- while losses are recomputed in float64: `((2 + 8 / b) S + 8 g / b) f`; with CSR `12 z` more,",
@@ -754,7 +754,7 @@ def memory(options: Options) -> str:
         "",
         "With a mask that hides h cells, it holds",
         "",
-        "- dense V: `m n (16 + 2 b) + 3 h (4 + b)`; CSR: `m n + z (28 + 3 b) + 3 h (4 + b)`,",
+        "- dense V: `m n (16 + 2 b) + 3 h (4 + b)`; CSR: `m n + z (28 + 3 b) · 5/4 + 3 h (4 + b)`,",
         "",
         "and beside that the largest of",
         "",
@@ -780,6 +780,9 @@ def memory(options: Options) -> str:
             ("CSR, 1 %", sparse.random_array((m, n), density=0.01, rng=stream, format="csr")),
         )
     }
+    # Of features this uneven, a quarter hold most: there is an excerpt.
+    level = stream.lognormal(0, 2, (2 * size, 1))
+    matrices[f"{2 * size} × 100 dense, uneven"] = level * stream.random((2 * size, 100))
     cases = [
         (V, n, t, False)
         for V in matrices

@@ -18,3 +18,5 @@ N_SPLITS = 12
 """Random splits of the samples in which components are looked for again."""
 DRAWN_AT_ONCE = 8
 """Figures that are drawn at the same time, a process and a few hundred megabytes each."""
+EXCERPT_SHARE = 4
+"""An excerpt, which fits may begin with, has one in so many features, or samples."""

@@ -20,7 +20,14 @@ from nmfcore.adapters import store
 from nmfcore.adapters.settings import rank_rule, seed_rule
 from nmfcore.blocks import BLOCK_ENTRIES
 from nmfcore.groups import GROUP_SEEDS
-from nmfcore.limits import HELD_OUT_FOLDS, MAX_CELLS, MAX_ROUNDS, MAX_SAMPLES, N_SPLITS
+from nmfcore.limits import (
+    EXCERPT_SHARE,
+    HELD_OUT_FOLDS,
+    MAX_CELLS,
+    MAX_ROUNDS,
+    MAX_SAMPLES,
+    N_SPLITS,
+)
 from nmfcore.problem import DENSE_FROM_DENSITY
 
 _PROCESS_BYTES = 700e6  # Python with compiled kernels, and Snakemake around it: twice under SLURM
@@ -143,9 +150,9 @@ def batch_bytes(
 ) -> float:
     """Peak of a batch of Frobenius runs, beyond the caller's matrix and mask.
 
-    The matrix at the scale of the problem in two precisions, and copies of the factors: while a group is iterated, the
-    start and the end of all runs and what the group works with; while losses are recomputed, all in float64; or what
-    is returned. `benchmarks/solvers.py` measures it.
+    The matrix at the scale of the problem in two precisions, an excerpt of it, and copies of the factors: while a group
+    is iterated, the start and the end of all runs and what the group works with; while losses are recomputed, all in
+    float64; or what is returned. `benchmarks/solvers.py` measures it.
 
     Parameters
     ----------
@@ -160,6 +167,7 @@ def batch_bytes(
         Groups that are iterated at the same time.
     """
     size = size.as_fitted
+    with_excerpt = 1 + 1 / EXCERPT_SHARE
     factors = factor_bytes(size, rank, n_seeds, itemsize)
     group = factor_bytes(size, rank, min(n_seeds, GROUP_SEEDS * threads), itemsize)
     iterated = 2 * factors + (6 if size.is_sparse or n_hidden else 5) * group
@@ -175,15 +183,14 @@ def batch_bytes(
         held = 3.0 * n_hidden * (itemsize + 4)
         tables = (rank * (rank + 1) + 64) * sides * itemsize
         if size.is_sparse:
-            held += n_cells + size.n_stored * (28 + 3 * itemsize)
+            held += n_cells + with_excerpt * size.n_stored * (28 + 3 * itemsize)
             return held + max(iterated + tables, in_float64, returned)
         held += n_cells * (16 + 2 * itemsize)
         filled = n_cells * (2.0 * itemsize + 2)
         a_block = 25 * min(n_cells, BLOCK_ENTRIES)
         return held + max(iterated + tables, 3 * factors + a_block, returned, filled)
-    if size.is_sparse:
-        return size.n_stored * (28.0 + 3 * itemsize) + copies
-    return size.n_stored * (8.0 + itemsize) + copies
+    of_an_entry = 28.0 + 3 * itemsize if size.is_sparse else 8.0 + itemsize
+    return with_excerpt * size.n_stored * of_an_entry + copies
 
 
 def factor_bytes(size: MatrixSize, rank: int, n_seeds: int, itemsize: int) -> float:

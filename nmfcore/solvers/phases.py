@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nmfcore.block_matrix import BlockMatrix
+from nmfcore.limits import EXCERPT_SHARE
 from nmfcore.problem import Problem
 from nmfcore.solvers.alternating import WINDOW, Iterated, Updates, iterate
 
 Floats = NDArray[np.floating]
 
-EXCERPT_SHARE = 4
-"""An excerpt has one in so many features, or samples."""
 COVERED_MIN = 2 / 3
 """Share that an excerpt holds at least of what each sample (feature) has: of what it hardly sees, it says nothing, and
 runs that it leads astray there may not come back."""

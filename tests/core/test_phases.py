@@ -11,6 +11,7 @@ from scipy.optimize import nnls
 from scipy.special import kl_div
 
 from nmfcore.factorization import factorize
+from nmfcore.limits import EXCERPT_SHARE
 from nmfcore.problem import LOSSES, pose
 from nmfcore.runs import concatenate_runs
 from nmfcore.solvers import phases
@@ -19,7 +20,6 @@ from nmfcore.solvers.penalties import Penalties
 from nmfcore.solvers.phases import (
     COVERED_MIN,
     EXCERPT_CELLS_MIN,
-    EXCERPT_SHARE,
     EXCERPT_TOL,
     EXCERPT_TOL_MIN,
     KEPT_PER_COMPONENT,
