@@ -383,7 +383,7 @@ def comparison(case: Case, options: Options) -> str:
     lines = []
     for loss in options.losses:
         lines += ["", f"**{loss}**", "", HEADER]
-        for rank in case.ranks if loss == "frobenius" else (case.kl_rank,):
+        for rank in _ranks(case, loss):
             for line in _rank_lines(case, V, rank, loss, options):
                 lines.append(line)
                 report_progress(line)
@@ -392,6 +392,10 @@ def comparison(case: Case, options: Options) -> str:
     size = f"{V.shape[0]} × {V.shape[1]}, {100 * _density(V):.3g} % nonzero"
     batches = " and ".join(f"{case.seeds(loss)} seeds ({loss})" for loss in options.losses)
     return f"{case.origin} {size}; batches of {batches}.\n" + "\n".join(lines)
+
+
+def _ranks(case: Case, loss: str) -> tuple[int, ...]:
+    return case.ranks if loss == "frobenius" else (case.kl_rank,)
 
 
 def _rank_lines(case: Case, V: Any, rank: int, loss: str, options: Options) -> Iterator[str]:
@@ -687,11 +691,12 @@ def masked(options: Options) -> str:
     for case in options.cases:
         if "dense" not in case.storages:
             continue
-        V, rank = _dense(case.make()), case.ranks[-1]
+        V = _dense(case.make())
         observed = np.random.default_rng(1).random(V.shape) >= 0.1
-        for loss in ("frobenius", "kullback-leibler"):
-            lines.append(_masked_line(case, V, rank, observed, loss, options.repeats))
-            report_progress(lines[-1])
+        for loss in LOSSES_COMPARED:
+            for rank in _ranks(case, loss):
+                lines.append(_masked_line(case, V, rank, observed, loss, options.repeats))
+                report_progress(lines[-1])
     return "\n".join(lines)
 
 
