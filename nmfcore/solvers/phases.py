@@ -17,20 +17,21 @@ from nmfcore.solvers.alternating import WINDOW, Iterated, Updates, iterate
 
 Floats = NDArray[np.floating]
 
-COVERED_MIN = 2 / 3
-"""Share that an excerpt holds at least of what each sample (feature) has: of what it hardly sees, it says nothing, and
-runs that it leads astray there may not come back."""
-EXCERPT_CELLS_MIN = 2**14
-"""Cells of an excerpt at least: fewer say too little of V, and iterations on them cost hardly less."""
-EXCERPT_TOL, EXCERPT_TOL_MIN = 0.1, 1e-4
-"""Tolerance of the iterations on an excerpt, times the square of the share of V that it leaves out, and at least: its
-minimum is not that of the problem, and the less it leaves out the nearer they are."""
 ROUGH_SHARE = 3, 4
 """Of the iterations that a run may still make, those that a rough phase may make."""
 SETTLED_WINDOW = 2
 """Iterations that show whether earlier phases left anything to do; starts need `WINDOW`."""
+
+EXCERPT_CELLS_MIN = 2**14
+"""Cells of an excerpt at least: fewer say too little of V, and iterations on them cost hardly less."""
 KEPT_PER_COMPONENT = 10
 """Features, or samples, that an excerpt has for each component at least."""
+COVERED_MIN = 2 / 3
+"""Share that an excerpt holds at least of what each sample (feature) has: of what it hardly sees, it says nothing, and
+runs that it leads astray there may not come back."""
+EXCERPT_TOL, EXCERPT_TOL_MIN = 0.1, 1e-4
+"""Tolerance of the iterations on an excerpt, times the square of the share of V that it leaves out, and at least: its
+minimum is not that of the problem, and the less it leaves out the nearer they are."""
 FITTING_STEPS = 2
 """Half-steps that fit what an excerpt left out to the factor that it settled."""
 
