@@ -20,11 +20,9 @@ Floats = NDArray[np.floating]
 
 SWEEPS_PER_PRODUCT = 2
 SWEEPS_PER_COSTLY_PRODUCT = 3
-"""The same where a sweep costs next to nothing beside a product."""
+"""The same where a sweep costs next to nothing beside a product, or beside the Gram matrices of uneven weights."""
 COSTLY = 16
 """Multiplications of a product, over those of a sweep of both factors, from which it is costly."""
-SWEEPS_PER_UNEVEN_PRODUCT = 4
-"""The same where cells have weights: a step's Gram matrices cost more."""
 
 
 class HalsUpdates:
@@ -58,7 +56,7 @@ class HalsUpdates:
         """See `Updates`."""
         rhs, gram_H = _penalised(self.products.with_samples(H), gram(H), self.penalties.on_W(W, H))
         if self.lacking:
-            self.lacking[0].sweep(W, rhs, gram_H, H, SWEEPS_PER_UNEVEN_PRODUCT, out)
+            self.lacking[0].sweep(W, rhs, gram_H, H, SWEEPS_PER_COSTLY_PRODUCT, False, out)
         else:
             sweep(W, rhs, gram_H, sweeps_per_product(self.products.cost, W, H), out)
 
@@ -68,7 +66,9 @@ class HalsUpdates:
         step = _penalised(visible, gram_W, self.penalties.on_H(W, H))
         hidden_squares: float | NDArray[np.float64] = 0.0
         if self.lacking:
-            hidden_squares = self.lacking[1].sweep(H, *step, W, SWEEPS_PER_UNEVEN_PRODUCT, out)
+            hidden_squares = self.lacking[1].sweep(
+                H, *step, W, SWEEPS_PER_COSTLY_PRODUCT, True, out
+            )
         else:
             sweep(H, *step, sweeps_per_product(self.products.cost, W, H), out)
         objective: NDArray[np.float64] = 0.5 * (

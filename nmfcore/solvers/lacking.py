@@ -40,7 +40,14 @@ class LackingCells:
         self.room = _Room()
 
     def sweep(
-        self, moving: Floats, rhs: Floats, gram: Floats, fixed: Floats, n_sweeps: int, out: Floats
+        self,
+        moving: Floats,
+        rhs: Floats,
+        gram: Floats,
+        fixed: Floats,
+        n_sweeps: int,
+        measure: bool,
+        out: Floats,
     ) -> NDArray[np.float64]:
         """Improve the moving factor of every run; returns Σ (1 − w) (wh)² of each, for the factor it wrote.
 
@@ -51,14 +58,17 @@ class LackingCells:
         gram : (n_runs, rank, rank) ndarray
         fixed : (n_runs, rank, n_fixed) ndarray
         n_sweeps : int
+        measure : bool
+            Whether the squares are wanted; without it 0 is returned.
         """
-        squares = np.empty(len(moving))
+        squares = np.zeros(len(moving))
         product = np.empty_like(moving[0])
         for s in range(len(moving)):
             lacking = self._lacking_grams(fixed[s])
             uneven_sweep(moving[s], rhs[s], gram[s], lacking, DAMPING, n_sweeps, out[s])
-            times_lacking(lacking, out[s], product)
-            squares[s] = inner_products(product[None], out[s][None])[0]
+            if measure:
+                times_lacking(lacking, out[s], product)
+                squares[s] = inner_products(product[None], out[s][None])[0]
         return squares
 
     def slopes(self, moving: Floats, fixed: Floats) -> Floats:

@@ -157,7 +157,9 @@ class TestLackingCells:
     def test_a_sweep_is_coordinate_descent_on_each_column(self, random, share):
         W, H, V, lack = self.problem(random, share)
         gram, rhs, out = W[0] @ W[0].T, W[0] @ V, np.empty_like(H)
-        squares = LackingCells(sparse.csr_array(lack.T)).sweep(H, rhs[None], gram[None], W, 2, out)
+        squares = LackingCells(sparse.csr_array(lack.T)).sweep(
+            H, rhs[None], gram[None], W, 2, True, out
+        )
         expected = H[0].copy()
         for c in range(H.shape[2]):
             own = (W[0] * (1 - lack[:, c])) @ W[0].T
@@ -173,7 +175,7 @@ class TestLackingCells:
         random = np.random.default_rng(0)
         W, H, V, lack = self.problem(random, 0.3, m=12, n=6)
         step = H, (W[0] @ V)[None], (W[0] @ W[0].T)[None], W
-        LackingCells(sparse.csr_array(lack.T)).sweep(*step, 3000, H)
+        LackingCells(sparse.csr_array(lack.T)).sweep(*step, 3000, False, H)
         for c, h in enumerate(H[0].T):
             root = np.sqrt(1 - lack[:, c])
             data = np.divide(V[:, c], root, out=np.zeros(12), where=root > 0)
@@ -188,7 +190,7 @@ class TestLackingCells:
     def test_a_coefficient_that_no_cell_determines_stays(self):
         W, H, _, _ = self.problem(np.random.default_rng(2), 0)
         cells, out = LackingCells(sparse.csr_array(np.ones((H.shape[2], 7)))), np.empty_like(H)
-        cells.sweep(H, np.zeros_like(H), W @ W.transpose(0, 2, 1), W, 3, out)
+        cells.sweep(H, np.zeros_like(H), W @ W.transpose(0, 2, 1), W, 3, False, out)
         np.testing.assert_allclose(out, H, rtol=1e-10)
 
 
