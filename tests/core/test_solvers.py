@@ -581,10 +581,11 @@ class TestKullbackLeiblerHalfSteps:
 
     @staticmethod
     def divergence(weighted, lack, W, H):
-        """Σ w (v log(v / p) − v + p), but for what depends on V and the weights alone."""
+        """Σ w (v log(v / p) − v + p)."""
         fit = W[0].T @ H[0]
         logs = special.xlogy(weighted, np.maximum(fit, 1e-10))
-        own = special.xlogy(weighted, weighted) - weighted
+        V = np.divide(weighted, 1 - lack, out=np.ones_like(weighted), where=weighted > 0)
+        own = special.xlogy(weighted, V) - weighted
         return float((own - logs + (1 - lack) * fit).sum())
 
     @bounded
