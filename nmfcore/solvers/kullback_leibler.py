@@ -92,6 +92,8 @@ class KullbackLeiblerUpdates:
 def _sum_of_v_log_w(V: Values, lack: sparse.csr_array) -> float:
     """Σ v log w, V being times w: what the divergence of V from weighted fits has too much."""
     partial = (lack.data > 0) & (lack.data < 1)
+    if not partial.any():  # a mask
+        return 0.0
     log_w = np.zeros(len(lack.data))
     log_w[partial] = np.log1p(-lack.data[partial].astype(np.float64))
     logs = sparse.csr_array((log_w, lack.indices, lack.indptr), shape=lack.shape)
