@@ -14,7 +14,8 @@ _SHOWS = {
     "reconstruction_curve": "Relative error of the fits and of hidden cells over the ranks.",
     "rank_survey": "Every criterion over the ranks.",
     "error_by_seed": "Relative error of every run, with the spread over the seeds.",
-    "error_histories": "How far each run is above the best loss of its rank, over the iterations.",
+    "error_histories": "How far each run is above the best loss of its rank, over the iterations. Rough ones on a "
+    "simpler matrix come first; their loss is an estimate.",
     "components": "The components of the stable solution, in features and in samples.",
     "component_tree": "Which components of a rank go on at the next, split, merge or appear.",
     "component_stability": "How reproducible each component is: over the runs, and over halves of the samples.",
