@@ -207,21 +207,24 @@ def main_part(problem: Problem, rank: int) -> Part | None:
     n_kept = max(problem.shape) // EXCERPT_SHARE
     if n_kept * min(problem.shape) < EXCERPT_CELLS_MIN or n_kept < KEPT_PER_COMPONENT * rank:
         return None
-    along, across = (1, 0) if of_features else (0, 1)
-    held = _held(problem.V, problem.beta, along)
-    kept = np.sort(np.argsort(-held, kind="stable")[:n_kept])
-    part = problem.part(kept, of_features)
-    if (
-        _held(part.V, problem.beta, across) < COVERED_MIN * _held(problem.V, problem.beta, across)
-    ).any():
+    by_kept = problem.V if of_features else problem.V.T
+    held = _powers(by_kept, problem.beta)
+    weight = _sums(held, axis=1)
+    kept = np.sort(np.argsort(-weight, kind="stable")[:n_kept])
+    if (_sums(held[kept], axis=0) < COVERED_MIN * _sums(held, axis=0)).any():
         return None
-    left_out = 1 - held[kept].sum() / max(held.sum(), np.finfo(float).tiny)
+    left_out = 1 - weight[kept].sum() / max(weight.sum(), np.finfo(float).tiny)
+    part = problem.part(kept, of_features)
     return Part(part, kept, of_features, max(EXCERPT_TOL * left_out**2, EXCERPT_TOL_MIN))
 
 
-def _held(V: Any, beta: float, axis: int) -> NDArray[np.float64]:
-    """Σ v^β of every row (axis 1) or column (axis 0)."""
+def _powers(V: Any, beta: float) -> Any:
+    """v^β of every entry, as V is stored."""
     if sparse.issparse(V):
-        powers = sparse.csr_array((V.data**beta, V.indices, V.indptr), shape=V.shape)
-        return np.asarray(powers.sum(axis=axis, dtype=np.float64))
-    return np.asarray(np.sum(V**beta, axis=axis, dtype=np.float64))
+        rows = V.tocsr()
+        return sparse.csr_array((rows.data**beta, rows.indices, rows.indptr), shape=rows.shape)
+    return V**beta
+
+
+def _sums(values: Any, axis: int) -> NDArray[np.float64]:
+    return np.asarray(values.sum(axis=axis, dtype=np.float64))
