@@ -721,6 +721,45 @@ def _masked_line(
     return f"| {case.name}, rank {rank}, {case.seeds(loss)} seeds, {loss} | {sides} | {ratio:.2f} | {each:.2f} |"
 
 
+def ceiling(options: Options) -> str:
+    """Fits with hidden cells and many components, with and without a ceiling."""
+    lines = [
+        "Every tenth cell hidden; more components than there are parts; float32. The largest part is what a component "
+        "makes of a cell, over the largest cell that is seen; the error is the root of the mean square over that of "
+        "the hidden values themselves. Medians of the runs.",
+        "",
+        "| fit | ceiling | largest part | error of hidden cells | iterations |",
+        "|---|---|---|---|---|",
+    ]
+    for case in options.cases:
+        if "dense" not in case.storages:
+            continue
+        V = _dense(case.make())
+        observed = np.random.default_rng(1).random(V.shape) >= 0.1
+        rank = max(case.ranks) + 10 if case.name == "leukemia" else max(case.ranks)
+        for loss in LOSSES_COMPARED:
+            for height in (np.inf, nmfcore.problem.CEILING):
+                with patch.object(nmfcore.problem, "CEILING", height):
+                    runs = factorize(V, rank, range(5), loss=loss, observed=observed)
+                part = (runs.W.max(axis=1) * runs.H.max(axis=2)).max(axis=1) / V[observed].max()
+                lines.append(
+                    f"| {case.name}, rank {rank}, {loss} | {'none' if height == np.inf else f'{height:g}'} | "
+                    f"{np.median(part):.3g} | {np.median(_hidden_errors(V, runs, ~observed)):.3g} | "
+                    f"{np.median(runs.n_iter):.0f} |"
+                )
+                report_progress(lines[-1])
+    return "\n".join(lines)
+
+
+def _hidden_errors(V: Any, runs: Runs, hidden: NDArray[np.bool_]) -> list[float]:
+    """Error of the hidden cells of each run, relative to their values."""
+    values = V[hidden].astype(np.float64)
+    return [
+        float(np.linalg.norm((W @ H)[hidden] - values) / np.linalg.norm(values))
+        for W, H in zip(runs.W, runs.H, strict=True)
+    ]
+
+
 # ---------------------------------------------------------------- memory
 
 
@@ -882,7 +921,7 @@ def sections(options: Options) -> dict[str, Callable[[], str]]:
         case.name: lambda case=case: comparison(case, options)  # type: ignore[misc]
         for case in options.cases
     }
-    for section in (masked, validation, storage, growth, profile, memory):
+    for section in (masked, ceiling, validation, storage, growth, profile, memory):
         made[section.__name__] = lambda section=section: section(options)  # type: ignore[misc]
     return made
 
@@ -892,6 +931,7 @@ TITLES = {
     "single-cell": "Single-cell-like counts beside other programs",
     "text": "Text-like counts beside other programs",
     "masked": "Hidden cells",
+    "ceiling": "Hidden cells and many components",
     "validation": "Cross-validation beside the fits",
     "storage": "Dense or sparse",
     "growth": "Growth",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -203,6 +203,8 @@ def transform(
     problem = pose(V, observed, loss, dtype, weights, penalties, by_blocks=False)
     if basis.ndim != 2 or basis.shape[0] != problem.shape[0]:
         raise InputError(f"W has shape {basis.shape}, but V has {problem.shape[0]} features.")
+    # With W given the problem is convex, and what data say of hidden cells may be more than is seen of these samples.
+    problem = replace(problem, ceiling=np.inf)
     # The start is the mean of V in every sample; the problem is convex, so nothing depends on it.
     W_fixed = np.ascontiguousarray(basis.T.astype(problem.dtype)[None])
     mass = max(float(basis.mean(axis=0).sum()), float(np.finfo(np.float32).tiny))

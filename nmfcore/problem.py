@@ -20,6 +20,7 @@ from nmfcore.divergence import (
 )
 from nmfcore.errors import InputError
 from nmfcore.groups import Groups
+from nmfcore.solvers.ceiling import CEILING
 from nmfcore.solvers.penalties import Penalties
 
 Floats = NDArray[np.floating]
@@ -58,6 +59,8 @@ class Problem:
         At the scale of `V`.
     given : (n_features, n_samples) ndarray, csr_array or BlockMatrix
         The matrix before it was scaled, weighted and rounded; 0 in hidden cells.
+    ceiling : float
+        What a component may make of a cell of `V`; infinite where all cells count fully.
     """
 
     V: Values
@@ -67,6 +70,7 @@ class Problem:
     beta: float
     penalties: Penalties
     given: Values
+    ceiling: float = np.inf
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -312,6 +316,7 @@ def pose(
         beta,
         (penalties or Penalties()).at_scale(-2 * exponent, beta),
         values,
+        np.inf if lack is None else CEILING * float(np.ldexp(largest, -2 * exponent)),
     )
 
 

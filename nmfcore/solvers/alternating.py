@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from nmfcore.norms import batch_norms
 from nmfcore.solvers.arrays import Arrays, Factor
+from nmfcore.solvers.ceiling import highest
 
 Floats = NDArray[np.floating]
 
@@ -39,6 +40,8 @@ class Updates(Protocol):
     """Where the factors of the half-steps are."""
     keep: float
     """Share of an entry that extrapolation leaves at least; above 0 where a cell with WH = 0 costs infinitely much."""
+    ceiling: float
+    """What a component may make of a cell; see `nmfcore.solvers.ceiling`."""
     resolution: float
     """What rounding alone moves the measured objective by: below it no decrease can be seen."""
 
@@ -157,13 +160,20 @@ def iterate_H(updates: Updates, W: Floats, H: Floats, max_iter: int, tol: float)
 
 
 def kkt_residual(updates: Updates, W: Floats, H: Floats) -> NDArray[np.float64]:
-    """√(‖min(W, ∇_W)‖² + ‖min(H, ∇_H)‖²) of norm-balanced factors: 0 at a stationary point."""
+    """√(‖min(W, ∇_W)‖² + ‖min(H, ∇_H)‖²) of norm-balanced factors: 0 at a stationary point.
+
+    Where the ceiling keeps an entry from growing, what is left to it takes the place of the gradient.
+    """
     norms = [batch_norms(factor) for factor in (W, H)]
     with np.errstate(divide="ignore", invalid="ignore"):
         balance = np.sqrt(norms[1] / norms[0])
     balance = np.where(np.isfinite(balance) & (balance > 0), balance, 1).astype(W.dtype)[..., None]
     factors = W * balance, H / balance
-    slack = [np.minimum(f, g) for f, g in zip(factors, updates.gradients(*factors), strict=True)]
+    tops = [highest(other, updates.ceiling)[..., None] for other in reversed(factors)]
+    slack = [
+        np.maximum(np.minimum(f, g), f - top)
+        for f, g, top in zip(factors, updates.gradients(*factors), tops, strict=True)
+    ]
     squares = [np.einsum("skn,skn->s", f, f, dtype=np.float64) for f in slack]
     return np.asarray(np.sqrt(squares[0] + squares[1]))
 

@@ -101,6 +101,7 @@ class DeviceHalsUpdates:
     """
 
     keep = 0.0
+    ceiling = np.inf
     arrays: Arrays = ARRAYS
 
     def __init__(self, products: Products) -> None:

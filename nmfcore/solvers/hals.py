@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nmfcore.solvers.arrays import HOST, Arrays, Factor
+from nmfcore.solvers.ceiling import below, highest
 from nmfcore.solvers.kernels import inner_products, sweep
 from nmfcore.solvers.lacking import LackingCells
 from nmfcore.solvers.penalties import Penalties
@@ -35,6 +36,8 @@ class HalsUpdates:
     lack : (n_features, n_samples) csr_array, optional
         1 − weight where that is not 0.
     penalties : Penalties, optional
+    ceiling : float
+        See `nmfcore.solvers.ceiling`; only with `lack`.
     """
 
     arrays: Arrays = HOST
@@ -45,10 +48,12 @@ class HalsUpdates:
         products: Products,
         lack: sparse.csr_array | None = None,
         penalties: Penalties | None = None,
+        ceiling: float = np.inf,
     ) -> None:
         self.products = products
         self.lacking = None if lack is None else (LackingCells(lack), LackingCells(lack.T.tocsr()))
         self.penalties = penalties or Penalties()
+        self.ceiling = ceiling
         dtype = products.dtype
         self.resolution = 0.5 * products.squared_norm * float(np.finfo(dtype).eps) * 0.05
 
@@ -56,7 +61,9 @@ class HalsUpdates:
         """See `Updates`."""
         rhs, gram_H = _penalised(self.products.with_samples(H), gram(H), self.penalties.on_W(W, H))
         if self.lacking:
-            self.lacking[0].sweep(W, rhs, gram_H, H, SWEEPS_PER_COSTLY_PRODUCT, False, out)
+            top = highest(H, self.ceiling)
+            step = below(W, top), rhs, gram_H, H, top
+            self.lacking[0].sweep(*step, SWEEPS_PER_COSTLY_PRODUCT, False, out)
         else:
             sweep(W, rhs, gram_H, sweeps_per_product(self.products.cost, W, H), out)
 
@@ -66,8 +73,9 @@ class HalsUpdates:
         step = _penalised(visible, gram_W, self.penalties.on_H(W, H))
         hidden_squares: float | NDArray[np.float64] = 0.0
         if self.lacking:
+            top = highest(W, self.ceiling)
             hidden_squares = self.lacking[1].sweep(
-                H, *step, W, SWEEPS_PER_COSTLY_PRODUCT, True, out
+                below(H, top), *step, W, top, SWEEPS_PER_COSTLY_PRODUCT, True, out
             )
         else:
             sweep(H, *step, sweeps_per_product(self.products.cost, W, H), out)

@@ -208,7 +208,14 @@ def add_symmetric_product(triangles: Any, j: int, factor: Any, sign: int, total:
 
 @compiled
 def uneven_sweep(
-    start: Any, rhs: Any, gram: Any, lacking: Any, damping: float, n_sweeps: int, out: Any
+    start: Any,
+    rhs: Any,
+    gram: Any,
+    lacking: Any,
+    top: Any,
+    damping: float,
+    n_sweeps: int,
+    out: Any,
 ) -> None:
     """Like `sweep` for one run in which every column has a Gram matrix of its own.
 
@@ -219,6 +226,8 @@ def uneven_sweep(
         Gram matrix of the fixed factor over all cells.
     lacking : (rank · (rank + 1) / 2, length)
         What the cells of less than full weight take from it, column by column: lower triangles, row by row.
+    top : (rank,)
+        Largest coefficients; `start` has no larger ones.
     damping : float
         Share of a diagonal entry of `gram` that the step's curvature has at least. A coefficient that hardly any cell
         determines moves slowly, and not by what rounding makes of a difference.
@@ -255,7 +264,7 @@ def uneven_sweep(
                 own = g[j * (j + 3) // 2]
                 for c in range(BLOCK):
                     v = x[j, c] + t[c] / max(own[c], floor)
-                    x[j, c] = v if v > zero else zero
+                    x[j, c] = min(v if v > zero else zero, top[j])
         for j in range(rank):
             out[j, first:last] = x[j, :width]
 

@@ -64,7 +64,16 @@ def _fit_row(a: Any, x: Any, n: int, p: Any) -> None:
 
 @compiled
 def _descend_row(
-    v: Any, a: Any, S: Any, linear: Any, quadratic: Any, n_sweeps: int, n: int, x: Any, p: Any
+    v: Any,
+    a: Any,
+    S: Any,
+    linear: Any,
+    quadratic: Any,
+    top: Any,
+    n_sweeps: int,
+    n: int,
+    x: Any,
+    p: Any,
 ) -> None:
     """Sweeps over the coefficients `x` of a row, in place; `p` is its fit."""
     tiny = p.dtype.type(FLOOR)
@@ -81,7 +90,7 @@ def _descend_row(
                 D += t * ratio
                 E += t * ratio * ratio
             total = max(S[j], zero) + linear[j]
-            moved = _moved(x[j], G, D, E, total, quadratic[j])
+            moved = min(_moved(x[j], G, D, E, total, quadratic[j]), top[j])
             delta = moved - x[j]
             if delta != zero:
                 x[j] = moved
@@ -118,6 +127,7 @@ def kl_sweep_sparse(
     lack: Any,
     linear: Any,
     quadratic: Any,
+    top: Any,
     n_sweeps: int,
     measure: bool,
     out: Batch,
@@ -134,6 +144,8 @@ def kl_sweep_sparse(
     lack_indptr, lack_indices, lack : CSR of 1 − weight, the same way round
     linear, quadratic : (n_runs, rank)
         Penalties.
+    top : (n_runs, rank)
+        Largest coefficients; `start` has no larger ones.
     measure : bool
         Whether the objective is wanted; without it 0 is returned.
     """
@@ -169,7 +181,7 @@ def kl_sweep_sparse(
                 for j in range(rank):
                     a[j, c] = rows[index, j]
             _fit_row(a, x, n, p)
-            _descend_row(v, a, S, linear[s], quadratic[s], n_sweeps, n, x, p)
+            _descend_row(v, a, S, linear[s], quadratic[s], top[s], n_sweeps, n, x, p)
             for j in range(rank):
                 out[s, j, i] = x[j]
             if measure:
@@ -193,12 +205,13 @@ def kl_newton_directions(
     hessian: Any,
     linear: Any,
     quadratic: Any,
+    top: Any,
     n_sweeps: int,
     d: Any,
     descent: Any,
     curvature: Any,
 ) -> None:
-    """Minimise the second-order expansion of the penalised divergence over d ≥ −x, column by column.
+    """Minimise the second-order expansion of the penalised divergence over −x ≤ d ≤ top − x, column by column.
 
     Coordinate descent from d = 0. The gradient needs no sums of its own: Σ v a_j / p is Σ_i H_ji x_i, as p = Σ_i x_i
     a_i, with the floor of p as one more component whose coefficient is 1.
@@ -213,6 +226,8 @@ def kl_newton_directions(
         Σ v a_j a_i / p² for i ≤ j, row by row; the last component is the floor of p.
     linear, quadratic : (rank,)
         Penalties.
+    top : (rank,)
+        Largest coefficients; `x` has no larger ones.
     n_sweeps : int
     descent, curvature : (length,)
         −slope and second derivative of the objective along d, at d = 0 (written).
@@ -253,7 +268,8 @@ def kl_newton_directions(
                 add_symmetric_product(h, j, y, 1, t)
                 own = h[j * (j + 3) // 2]
                 for c in range(BLOCK):
-                    y[j, c] = max(y[j, c] - t[c] / max(own[c], least), -start[j, c])
+                    moved = max(y[j, c] - t[c] / max(own[c], least), -start[j, c])
+                    y[j, c] = min(moved, top[j] - start[j, c])
         fall[:] = zero
         bend[:] = zero
         for j in range(rank):

@@ -17,6 +17,7 @@ from scipy import sparse
 from scipy.special import xlogy
 
 from nmfcore.solvers.arrays import HOST, Arrays
+from nmfcore.solvers.ceiling import below, highest
 from nmfcore.solvers.csr_kernels import csr_product
 from nmfcore.solvers.kernels import pair_products
 from nmfcore.solvers.kl_kernels import (
@@ -54,6 +55,8 @@ class KullbackLeiblerUpdates:
     lack : (n_features, n_samples) csr_array
         1 − weight where that is not 0.
     penalties : Penalties, optional
+    ceiling : float
+        See `nmfcore.solvers.ceiling`.
     """
 
     arrays: Arrays = HOST
@@ -64,8 +67,10 @@ class KullbackLeiblerUpdates:
         V: Values,
         lack: sparse.csr_array,
         penalties: Penalties | None = None,
+        ceiling: float = np.inf,
     ) -> None:
         self.penalties = penalties or Penalties()
+        self.ceiling = ceiling
         kind = _SparseRows if sparse.issparse(V) else _DenseRows
         self.by_feature, self.by_sample = kind(V, lack), kind(V.T, lack.T)
         data = V.data if sparse.issparse(V) else V
@@ -75,11 +80,13 @@ class KullbackLeiblerUpdates:
 
     def improve_W(self, W: Floats, H: Floats, out: Floats) -> None:
         """See `Updates`."""
-        self.by_feature.sweep(W, H, self.penalties.on_W(W, H), False, out)
+        top = highest(H, self.ceiling)
+        self.by_feature.sweep(below(W, top), H, self.penalties.on_W(W, H), top, False, out)
 
     def improve_H(self, W: Floats, H: Floats, out: Floats) -> NDArray[np.float64]:
         """See `Updates`."""
-        objective = self.by_sample.sweep(H, W, self.penalties.on_H(W, H), True, out) - self.excess
+        top, penalty = highest(W, self.ceiling), self.penalties.on_H(W, H)
+        objective = self.by_sample.sweep(below(H, top), W, penalty, top, True, out) - self.excess
         return objective + self.penalties.value(W, out) if self.penalties else objective
 
     def gradients(self, W: Floats, H: Floats) -> tuple[Floats, Floats]:
@@ -111,6 +118,7 @@ class _SparseRows:
         moving: Floats,
         fixed: Floats,
         penalty: tuple[Floats, Floats] | None,
+        top: Floats,
         measure: bool,
         out: Floats,
     ) -> NDArray[np.float64]:
@@ -127,6 +135,7 @@ class _SparseRows:
             lack.indices,
             lack.data,
             *_penalty(penalty, moving),
+            top,
             SWEEPS,
             measure,
             out,
@@ -164,6 +173,7 @@ class _DenseRows:
         moving: Floats,
         fixed: Floats,
         penalty: tuple[Floats, Floats] | None,
+        top: Floats,
         measure: bool,
         out: Floats,
     ) -> NDArray[np.float64]:
@@ -188,7 +198,8 @@ class _DenseRows:
                 np.matmul(components.T, tile.x, out=tile.fit)
                 kl_curvatures(v, tile.fit, tile.change)
                 np.matmul(table, tile.change, out=tile.hessian)
-                steps = tile.newton_steps(v, fixed[s], sums[:, part], linear[s], quadratic[s])
+                limits = linear[s], quadratic[s], top[s]
+                steps = tile.newton_steps(v, fixed[s], sums[:, part], *limits)
                 out[s, :, part] = np.maximum(tile.x[:rank] + steps * tile.direction, 0)
                 if measure:
                     objective[s] -= kl_log_fit(v, tile.fit, tile.change, steps)
@@ -246,11 +257,17 @@ class _Tile(NamedTuple):
         return cls(np.ones((rank + 1, width), dtype), *(np.empty(s, dtype) for s in shapes))
 
     def newton_steps(
-        self, v: Floats, fixed: Floats, sums: Floats, linear: Floats, quadratic: Floats
+        self,
+        v: Floats,
+        fixed: Floats,
+        sums: Floats,
+        linear: Floats,
+        quadratic: Floats,
+        top: Floats,
     ) -> Floats:
         """Directions and, in `change`, what they do to the fit; returns how far to go, for each column."""
         x, d, f, c, r = self.x[:-1], self.direction, self.descent, self.curvature, self.falls
-        kl_newton_directions(x, sums, self.hessian, linear, quadratic, NEWTON_SWEEPS, d, f, c)
+        kl_newton_directions(x, sums, self.hessian, linear, quadratic, top, NEWTON_SWEEPS, d, f, c)
         np.matmul(fixed.T, d, out=self.change)
         kl_largest_falls(v, self.fit, self.change, r)
         whole = c <= 2 * SURE_DESCENT * f * (1 - r)

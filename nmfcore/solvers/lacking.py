@@ -18,8 +18,9 @@ from nmfcore.solvers.kernels import (
 
 Floats = NDArray[np.floating]
 
-DAMPING = 0.01
-"""See `uneven_sweep`."""
+DAMPING = 10
+"""Times the root of the dtype's resolution; see `uneven_sweep`. Where less is left of a Gram matrix, its rounding would
+move a coefficient by more than a tenth of that root."""
 
 
 class LackingCells:
@@ -45,6 +46,7 @@ class LackingCells:
         rhs: Floats,
         gram: Floats,
         fixed: Floats,
+        top: Floats,
         n_sweeps: int,
         measure: bool,
         out: Floats,
@@ -57,15 +59,18 @@ class LackingCells:
             As for `nmfcore.solvers.kernels.sweep`.
         gram : (n_runs, rank, rank) ndarray
         fixed : (n_runs, rank, n_fixed) ndarray
+        top : (n_runs, rank) ndarray
+            Largest coefficients; `moving` has no larger ones.
         n_sweeps : int
         measure : bool
             Whether the squares are wanted; without it 0 is returned.
         """
         squares = np.zeros(len(moving))
         product = np.empty_like(moving[0])
+        damping = DAMPING * float(np.sqrt(np.finfo(moving.dtype).eps))
         for s in range(len(moving)):
             lacking = self._lacking_grams(fixed[s])
-            uneven_sweep(moving[s], rhs[s], gram[s], lacking, DAMPING, n_sweeps, out[s])
+            uneven_sweep(moving[s], rhs[s], gram[s], lacking, top[s], damping, n_sweeps, out[s])
             if measure:
                 times_lacking(lacking, out[s], product)
                 squares[s] = inner_products(product[None], out[s][None])[0]

@@ -45,6 +45,7 @@ def mu_step(
     exponent: float,
     linear: Any,
     quadratic: Any,
+    top: Any,
     gradient: bool,
     out: Batch,
 ) -> Any:
@@ -60,6 +61,8 @@ def mu_step(
         Exponent of the ratio, which makes the update monotone.
     linear, quadratic : (n_runs, rank)
         Penalties.
+    top : (n_runs, rank)
+        Largest coefficients; `start` has no larger ones.
     gradient : bool
         Write the gradient instead of the update.
     """
@@ -99,7 +102,7 @@ def mu_step(
                 ratio = numerator / denominator if denominator > zero else zero
                 if exponent != 1.0:
                     ratio = ratio**exponent
-                out[s, j, i] = start[s, j, i] * ratio
+                out[s, j, i] = min(start[s, j, i] * ratio, top[s, j])
             if gradient:
                 continue
             for c in range(n_fixed):

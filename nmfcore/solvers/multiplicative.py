@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmfcore.solvers.arrays import HOST, Arrays
+from nmfcore.solvers.ceiling import below, highest
 from nmfcore.solvers.mu_kernels import mu_step
 from nmfcore.solvers.penalties import Penalties
 
@@ -23,6 +24,8 @@ class MultiplicativeUpdates:
     beta : float
     weights : (n_features, n_samples) ndarray, optional
     penalties : Penalties, optional
+    ceiling : float
+        See `nmfcore.solvers.ceiling`.
     """
 
     arrays: Arrays = HOST
@@ -34,8 +37,10 @@ class MultiplicativeUpdates:
         beta: float,
         weights: Floats | None = None,
         penalties: Penalties | None = None,
+        ceiling: float = np.inf,
     ) -> None:
         self.beta = beta
+        self.ceiling = ceiling
         self.penalties = penalties or Penalties()
         self.V, self.VT = np.ascontiguousarray(V), np.ascontiguousarray(V.T)
         self.weights = (
@@ -75,8 +80,17 @@ class MultiplicativeUpdates:
         out: Floats,
     ) -> NDArray[np.float64]:
         none = np.zeros(moving.shape[:2], moving.dtype)
-        linear, quadratic = penalty or (none, none)
+        top = highest(fixed, self.ceiling)
         objective: NDArray[np.float64] = mu_step(
-            moving, fixed, V, weights, self.beta, self.exponent, linear, quadratic, gradient, out
+            moving if gradient else below(moving, top),
+            fixed,
+            V,
+            weights,
+            self.beta,
+            self.exponent,
+            *(penalty or (none, none)),
+            top,
+            gradient,
+            out,
         )
         return objective

@@ -125,7 +125,7 @@ class Hals(Solver):
         products = products_of(problem.V)
         if problem.lack is not None:
             products.squared_norm = problem.squares  # V holds w∘v; the loss needs Σ w v².
-        return HalsUpdates(products, problem.lack, problem.penalties)
+        return HalsUpdates(products, problem.lack, problem.penalties, problem.ceiling)
 
     def takes_excerpts(self, problem: Problem, rank: int) -> bool:
         """See `Solver`."""
@@ -203,7 +203,7 @@ class CoordinateDescent(Solver):
         lack = problem.lack
         if lack is None:
             lack = sparse.csr_array(problem.shape, dtype=problem.dtype)
-        return KullbackLeiblerUpdates(problem.V, lack, problem.penalties)
+        return KullbackLeiblerUpdates(problem.V, lack, problem.penalties, problem.ceiling)
 
     def takes_excerpts(self, problem: Problem, rank: int) -> bool:
         """See `Solver`."""
@@ -234,6 +234,7 @@ class Multiplicative(Solver):
             problem.beta,
             None if weights is None else weights.astype(V.dtype),
             problem.penalties,
+            problem.ceiling,
         )
 
     def storage(self, problem: Problem) -> str:

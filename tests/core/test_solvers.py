@@ -9,6 +9,7 @@ from nmfcore.factorization import factorize
 from nmfcore.problem import pose
 from nmfcore.solvers import completion, phases
 from nmfcore.solvers.alternating import WINDOW, iterate
+from nmfcore.solvers.ceiling import below
 from nmfcore.solvers.completion import PASSES_MAX, complete, passes
 from nmfcore.solvers.cut_matrix import CutMatrix
 from nmfcore.solvers.hals import (
@@ -143,6 +144,9 @@ class TestOtherKernels:
         np.testing.assert_allclose(out, (left @ right.T)[places.nonzero()], rtol=1e-13)
 
 
+UNBOUNDED = np.full((1, 3), np.finfo(float).max)
+
+
 class TestLackingCells:
     @staticmethod
     def problem(random, share, m=7, n=2 * BLOCK + 3, rank=3):
@@ -157,24 +161,27 @@ class TestLackingCells:
     def test_a_sweep_is_coordinate_descent_on_each_column(self, random, share):
         W, H, V, lack = self.problem(random, share)
         gram, rhs, out = W[0] @ W[0].T, W[0] @ V, np.empty_like(H)
+        top = np.array([[0.4, 0.8, 2.0]])
+        H = below(H, top)
+        damping = DAMPING * np.sqrt(np.finfo(float).eps)
         squares = LackingCells(sparse.csr_array(lack.T)).sweep(
-            H, rhs[None], gram[None], W, 2, True, out
+            H, rhs[None], gram[None], W, top, 2, True, out
         )
         expected = H[0].copy()
         for c in range(H.shape[2]):
             own = (W[0] * (1 - lack[:, c])) @ W[0].T
             for j in [0, 1, 2] * 2:
                 slope = own[j] @ expected[:, c] - rhs[j, c]
-                step = slope / max(own[j, j], DAMPING * gram[j, j])
-                expected[j, c] = max(expected[j, c] - step, 0)
-        np.testing.assert_allclose(out[0], expected, rtol=1e-9, atol=1e-11)
+                step = slope / max(own[j, j], damping * gram[j, j])
+                expected[j, c] = np.clip(expected[j, c] - step, 0, top[0, j])
+        np.testing.assert_allclose(out[0], expected, rtol=1e-7, atol=1e-9)
         fit = W[0].T @ out[0]
         np.testing.assert_allclose(squares, (lack * fit**2).sum(), rtol=1e-9, atol=1e-12)
 
     def test_many_sweeps_reach_the_weighted_nonnegative_least_squares_solution(self):
         random = np.random.default_rng(0)
         W, H, V, lack = self.problem(random, 0.3, m=12, n=6)
-        step = H, (W[0] @ V)[None], (W[0] @ W[0].T)[None], W
+        step = H, (W[0] @ V)[None], (W[0] @ W[0].T)[None], W, UNBOUNDED
         LackingCells(sparse.csr_array(lack.T)).sweep(*step, 3000, False, H)
         for c, h in enumerate(H[0].T):
             root = np.sqrt(1 - lack[:, c])
@@ -190,8 +197,9 @@ class TestLackingCells:
     def test_a_coefficient_that_no_cell_determines_stays(self):
         W, H, _, _ = self.problem(np.random.default_rng(2), 0)
         cells, out = LackingCells(sparse.csr_array(np.ones((H.shape[2], 7)))), np.empty_like(H)
-        cells.sweep(H, np.zeros_like(H), W @ W.transpose(0, 2, 1), W, 3, False, out)
-        np.testing.assert_allclose(out, H, rtol=1e-10)
+        gram = W @ W.transpose(0, 2, 1)
+        cells.sweep(H, np.zeros_like(H), gram, W, UNBOUNDED, 3, False, out)
+        np.testing.assert_allclose(out, H, rtol=1e-7)
 
 
 class TestComplete:
