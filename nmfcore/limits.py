@@ -20,3 +20,10 @@ DRAWN_AT_ONCE = 8
 """Figures that are drawn at the same time, a process and a few hundred megabytes each."""
 EXCERPT_SHARE = 4
 """An excerpt, which fits may begin with, has one in so many features, or samples."""
+PANEL_BYTES = 384
+"""Of a column of the factors that are multiplied with a sparse matrix side by side: six of the widest registers."""
+
+
+def side_by_side(n_rows: int, n_runs: int, itemsize: int) -> int:
+    """Runs whose factors, of so many rows each, are multiplied with a sparse matrix side by side."""
+    return max(1, min(PANEL_BYTES // (itemsize * n_rows), n_runs))

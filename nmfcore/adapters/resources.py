@@ -27,6 +27,7 @@ from nmfcore.limits import (
     MAX_ROUNDS,
     MAX_SAMPLES,
     N_SPLITS,
+    side_by_side,
 )
 from nmfcore.problem import DENSE_FROM_DENSITY
 
@@ -181,9 +182,12 @@ def batch_bytes(
     if n_hidden:
         n_cells, sides = size.n_features * size.n_samples, size.n_features + size.n_samples
         held = 3.0 * n_hidden * (itemsize + 4)
-        tables = (rank * (rank + 1) + 64) * sides * itemsize
+        n_pairs = rank * (rank + 1) // 2
+        n_tables = side_by_side(n_pairs, min(n_seeds, GROUP_SEEDS), itemsize) * n_pairs
+        tables = (2 * n_tables + 64) * sides * itemsize
         if size.is_sparse:
             held += n_cells + with_excerpt * size.n_stored * (28 + 3 * itemsize)
+            held += 2.0 * (n_hidden + size.n_stored) * (itemsize + 4)  # completed
             return held + max(iterated + tables, in_float64, returned)
         held += n_cells * (16 + 2 * itemsize)
         filled = n_cells * (2.0 * itemsize + 2)

@@ -16,11 +16,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from nmfcore.limits import PANEL_BYTES
 from nmfcore.solvers.kernels import BLOCK, Batch, compiled
 
 VECTOR_BYTES = 64
 """Of a vector: the widest registers there are; LLVM makes two of it for processors that have narrower ones."""
-VECTORS_MAX = 6
+VECTORS_MAX = PANEL_BYTES // VECTOR_BYTES
 """Vectors of a panel at most."""
 COLUMNS_AT_A_TIME = 512
 """Columns whose panel stays in a cache."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from nmfcore.limits import side_by_side
 from nmfcore.solvers.cut_matrix import CutMatrix
 from nmfcore.solvers.kernels import (
     inner_products,
@@ -68,8 +70,7 @@ class LackingCells:
         squares = np.zeros(len(moving))
         product = np.empty_like(moving[0])
         damping = DAMPING * float(np.sqrt(np.finfo(moving.dtype).eps))
-        for s in range(len(moving)):
-            lacking = self._lacking_grams(fixed[s])
+        for s, lacking in self._lacking_grams(fixed):
             uneven_sweep(moving[s], rhs[s], gram[s], lacking, top[s], damping, n_sweeps, out[s])
             if measure:
                 times_lacking(lacking, out[s], product)
@@ -79,20 +80,28 @@ class LackingCells:
     def slopes(self, moving: Floats, fixed: Floats) -> Floats:
         """What these cells take from the gradient over all cells, (n_runs, rank, n_moving)."""
         slopes = np.empty_like(moving)
-        for s in range(len(moving)):
-            times_lacking(self._lacking_grams(fixed[s]), moving[s], slopes[s])
+        for s, lacking in self._lacking_grams(fixed):
+            times_lacking(lacking, moving[s], slopes[s])
         return slopes
 
-    def _lacking_grams(self, fixed: Floats) -> Floats:
-        """Σ (1 − w) a aᵀ for every column as lower triangles, (n_pairs, n_moving); good until the next call."""
-        rank, n_fixed = fixed.shape
+    def _lacking_grams(self, fixed: Floats) -> Iterator[tuple[int, Floats]]:
+        """Each run, and Σ (1 − w) a aᵀ for every column as lower triangles, (n_pairs, n_moving), until the next one."""
+        n_runs, rank, n_fixed = fixed.shape
         n_pairs = rank * (rank + 1) // 2
+        step = side_by_side(n_pairs, n_runs, fixed.itemsize)
         room = self.room
-        if len(room.table) != n_pairs:
-            room.table = np.empty((n_pairs, n_fixed), fixed.dtype)
-            room.grams = np.empty((n_pairs, self.cut.starts.shape[1]), fixed.dtype)
-        pair_products(fixed, room.table)
-        return self.cut.times(room.table, room.grams)
+        if len(room.table) < step * n_pairs:
+            room.table = np.empty((step * n_pairs, n_fixed), fixed.dtype)
+            room.grams = np.empty((step * n_pairs, self.cut.starts.shape[1]), fixed.dtype)
+        for first in range(0, n_runs, step):
+            runs = fixed[first : first + step]
+            rows = len(runs) * n_pairs
+            table, grams = room.table[:rows], room.grams[:rows]
+            for s, factor in enumerate(runs):
+                pair_products(factor, table[s * n_pairs :])
+            self.cut.times(table, grams)
+            for s in range(len(runs)):
+                yield first + s, grams[s * n_pairs : (s + 1) * n_pairs]
 
 
 class _Room(threading.local):
