@@ -161,7 +161,7 @@ def _add_entries_of(
 
 @compiled
 def _lanes(n_rows: int, itemsize: int) -> int:
-    """Width of equal panels, as few as possible; it changes no sum, only how many are made side by side."""
+    """Width of the next of panels about as wide, as few as possible; no sum changes by how many are made at a time."""
     vector = VECTOR_BYTES // itemsize
     n_vectors = (n_rows + vector - 1) // vector
     n_panels = (n_vectors + VECTORS_MAX - 1) // VECTORS_MAX
@@ -231,13 +231,17 @@ def cut_product(
     """
     n_rows, n_in = factors.shape
     n_out = out.shape[1]
-    lanes = _lanes(n_rows, factors.itemsize)
-    panel = _aligned(step, lanes, factors)
+    widest = _lanes(n_rows, factors.itemsize)
+    panel_room = _aligned(step, widest, factors).ravel()
     whole = len(starts) == 1
     # A row that meets all columns at once is done with, and its sums need no place of their own.
     n_sums = min(ROWS_AT_A_TIME, n_out) if whole else n_out
-    sums = _aligned(n_sums, lanes, factors)
-    for top in range(0, n_rows, lanes):
+    sums_room = _aligned(n_sums, widest, factors).ravel()
+    top = 0
+    while top < n_rows:
+        lanes = _lanes(n_rows - top, factors.itemsize)
+        panel = panel_room[: step * lanes].reshape(step, lanes)
+        sums = sums_room[: n_sums * lanes].reshape(n_sums, lanes)
         width = min(lanes, n_rows - top)
         for upper in range(0, n_out, n_sums):
             lower = min(upper + n_sums, n_out)
@@ -249,6 +253,7 @@ def cut_product(
                 own = starts[block][upper:lower], ends[block][upper:lower]
                 _add_entries_of(own[0], own[1], indices, data, panel, first, sums)
             _take(sums, width, out, top, upper, lower)
+        top += lanes
 
 
 @compiled
