@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nmfcore.solvers.kernels import sampled_product
+from nmfcore.solvers.kernels import entries_at, sampled_product
 from nmfcore.solvers.products import CompressedProducts, compress
 
 Floats = NDArray[np.floating]
@@ -82,11 +82,13 @@ def complete(V: Values, lack: sparse.csr_array, rank: int, threads: int = 1) -> 
         np.ascontiguousarray(mean[:, None], V.dtype) for mean in (means[0] / overall, means[1])
     )
     share = float(lack.sum(dtype=np.float64) / np.prod(V.shape))
+    filling = _Filling(V, lack)
     for _ in range(passes(share, rank, V.shape)):
-        filled = _filled(V, lack, left, right)
-        low_rank = compress(filled, min(rank, *V.shape), power=1, threads=threads)
+        filling.write(left, right)
+        low_rank = compress(filling.matrix, min(rank, *V.shape), power=1, threads=threads)
         left, right = low_rank.Q, np.ascontiguousarray(low_rank.B.T)
-    return Completed(_filled(V, lack, left, right), left, right, share)
+    filling.write(left, right)
+    return Completed(filling.matrix, left, right, share)
 
 
 def passes(share: float, rank: int, shape: tuple[int, int]) -> int:
@@ -100,16 +102,32 @@ def passes(share: float, rank: int, shape: tuple[int, int]) -> int:
     return min(int(np.ceil(needed)), PASSES_MAX)
 
 
-def _filled(V: Values, lack: sparse.csr_array, left: Any, right: Any) -> Values:
-    """V + lack ∘ max(left rightᵀ, 0)."""
-    values = np.empty_like(lack.data)
-    sampled_product(lack.indptr, lack.indices, left, right, values)
-    imputed = sparse.csr_array(
-        (lack.data * np.maximum(values, 0), lack.indices, lack.indptr), shape=lack.shape
-    )
-    if sparse.issparse(V):
-        return sparse.csr_array(V + imputed)
-    filled = V.copy()
-    rows = np.repeat(np.arange(V.shape[0]), np.diff(lack.indptr))
-    filled[rows, lack.indices] += imputed.data
-    return filled
+class _Filling:
+    """V + lack ∘ max(left rightᵀ, 0), of which only the cells that lack weight are written again and again.
+
+    Attributes
+    ----------
+    matrix : (n_features, n_samples) ndarray or csr_array
+    """
+
+    def __init__(self, V: Values, lack: sparse.csr_array) -> None:
+        self.lack = lack
+        rows = np.repeat(np.arange(V.shape[0]), np.diff(lack.indptr))
+        if sparse.issparse(V):
+            own = np.empty_like(lack.data)
+            entries_at(V.indptr, V.indices, V.data, rows, lack.indices, own)
+            marks = (np.full_like(lack.data, np.nan), lack.indices, lack.indptr)
+            self.matrix = sparse.csr_array(V + sparse.csr_array(marks, shape=V.shape))
+            self.data, self.own = self.matrix.data, own
+            self.places = np.flatnonzero(np.isnan(self.data))
+        else:
+            self.matrix = np.array(V, order="C")
+            self.data = self.matrix.reshape(-1)
+            self.places = rows * V.shape[1] + lack.indices
+            self.own = self.data[self.places]
+
+    def write(self, left: Floats, right: Floats) -> None:
+        """Impute the cells that lack weight."""
+        lack, values = self.lack, np.empty_like(self.own)
+        sampled_product(lack.indptr, lack.indices, left, right, values)
+        self.data[self.places] = self.own + lack.data * np.maximum(values, 0)
