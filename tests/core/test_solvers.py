@@ -221,6 +221,15 @@ class TestComplete:
             self.V[hidden]
         )
 
+    @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+    def test_a_cell_trusted_in_part_keeps_what_it_is_trusted_for(self, kind):
+        lack = self.lack * 0.4
+        weighted = self.V * (1 - lack.toarray())
+        found = complete(kind(weighted), lack, 3)
+        filled = found.matrix.toarray() if kind is sparse.csr_array else found.matrix
+        imputed = np.maximum(found.left @ found.right.T, 0)
+        np.testing.assert_allclose(filled, weighted + lack.toarray() * imputed, rtol=1e-12)
+
     def test_more_rounds_the_more_is_hidden(self):
         large = (20_000, 10_000)
         rounds = [passes(share, 5, large) for share in (0, 1e-4, 1e-3, 0.02, 0.1, 0.5, 1)]
