@@ -2,9 +2,9 @@
 
 The loss says nothing of a hidden cell. With more components than V has parts, a component can come to stand for a
 single feature whose cell is hidden in some sample: its coefficient there then fits the noise of the sample's other
-features, at no cost however much it makes of the hidden cell, and often the loss has no minimum at all. Fits of one
-gene in ten thousand times its largest count come of this. That entries are bounded is what every guarantee for the
-completion of noisy matrices assumes (Negahban & Wainwright 2012; Klopp 2014), so the fits bound them too.
+features, at no cost however much it makes of the hidden cell, and often the loss has no minimum at all. Such cells came
+out at thousands of times the largest that was seen (docs/performance.md). That entries are bounded is what guarantees
+for the completion of noisy matrices assume (Negahban & Wainwright 2012; Klopp 2014), so the fits bound them too.
 """
 
 from __future__ import annotations
