@@ -57,6 +57,7 @@ from nmfcore.problem import DENSE_FROM_DENSITY, LOSSES, Problem
 from nmfcore.runs import Runs
 from nmfcore.solvers import hals, kullback_leibler, products, registry
 from nmfcore.solvers.arrays import HostArrays
+from nmfcore.solvers.ceiling import CEILING
 from nmfcore.solvers.lacking import LackingCells
 from nmfcore.warm_up import warm_up
 
@@ -738,12 +739,11 @@ def ceiling(options: Options) -> str:
         observed = np.random.default_rng(1).random(V.shape) >= 0.1
         rank = max(case.ranks) + 10 if case.name == "leukemia" else max(case.ranks)
         for loss in LOSSES_COMPARED:
-            for height in (np.inf, nmfcore.problem.CEILING):
-                with patch.object(nmfcore.problem, "CEILING", height):
-                    runs = factorize(V, rank, range(5), loss=loss, observed=observed)
+            for height in (None, CEILING):
+                runs = factorize(V, rank, range(5), loss=loss, observed=observed, ceiling=height)
                 part = (runs.W.max(axis=1) * runs.H.max(axis=2)).max(axis=1) / V[observed].max()
                 lines.append(
-                    f"| {case.name}, rank {rank}, {loss} | {'none' if height == np.inf else f'{height:g}'} | "
+                    f"| {case.name}, rank {rank}, {loss} | {'none' if height is None else f'{height:g}'} | "
                     f"{np.median(part):.3g} | {np.median(_hidden_errors(V, runs, ~observed)):.3g} | "
                     f"{np.median(runs.n_iter):.0f} |"
                 )

@@ -19,6 +19,7 @@ from nmfcore.groups import in_threads
 from nmfcore.limits import MAX_CELLS, MAX_HIDDEN, MAX_ROUNDS, MIN_SCORED_CELLS
 from nmfcore.problem import as_values, parse_loss
 from nmfcore.runs import Runs
+from nmfcore.solvers.ceiling import CEILING
 from nmfcore.solvers.kernels import entries_at, products_at
 from nmfcore.solvers.penalties import Penalties
 
@@ -219,9 +220,11 @@ def fit_fold(
     `options` go to `nmfcore.factorize`.
     """
     visible = np.ones(values.shape, bool) if observed is None else observed.copy()
+    ceiling = CEILING if visible.all() else None  # else large cells may be missing
     visible[cells] = False
     seeds = range(fold * n_starts, (fold + 1) * n_starts)
-    return visible, factorize(values, rank, seeds, root_seed, observed=visible, **options)
+    options |= {"observed": visible, "ceiling": ceiling}
+    return visible, factorize(values, rank, seeds, root_seed, **options)
 
 
 def held_out_cells(

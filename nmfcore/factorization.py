@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -39,6 +39,7 @@ def factorize(
     *,
     observed: ArrayLike | None = None,
     weights: ArrayLike | None = None,
+    ceiling: float | None = None,
     penalties: Penalties | None = None,
     solver: str = "auto",
     start: str = "random",
@@ -68,6 +69,10 @@ def factorize(
         False where a cell must not influence the fit.
     weights : (n_features, n_samples) array_like, optional
         In [0, 1]: how much each cell counts.
+    ceiling : float, optional
+        Where cells are hidden or weighted: no component makes more of a cell than so many times the largest that is
+        seen. Of cells that are missing at random, with more components than V has parts, some run away without one
+        (docs/theory.md); where it is the large cells that are missing, it would spoil the fit of what is seen.
     penalties : Penalties, optional
         L1 and L2 penalties, safe from rescaling.
     solver : {"auto", "hals", "cd", "mu"}
@@ -102,7 +107,7 @@ def factorize(
     >>> bool(runs.relative_error.min() < 1e-3)
     True
     """
-    problem = pose(V, observed, loss, dtype, weights, penalties)
+    problem = pose(V, observed, loss, dtype, weights, penalties, ceiling=ceiling)
     (rank,) = _whole("rank", [rank], least=1)
     (root_seed,) = _whole("root_seed", [root_seed], least=0)
     (threads,) = _whole("threads", [threads], least=1)
@@ -203,8 +208,6 @@ def transform(
     problem = pose(V, observed, loss, dtype, weights, penalties, by_blocks=False)
     if basis.ndim != 2 or basis.shape[0] != problem.shape[0]:
         raise InputError(f"W has shape {basis.shape}, but V has {problem.shape[0]} features.")
-    # With W given the problem is convex, and what data say of hidden cells may be more than is seen of these samples.
-    problem = replace(problem, ceiling=np.inf)
     # The start is the mean of V in every sample; the problem is convex, so nothing depends on it.
     W_fixed = np.ascontiguousarray(basis.T.astype(problem.dtype)[None])
     mass = max(float(basis.mean(axis=0).sum()), float(np.finfo(np.float32).tiny))

@@ -20,7 +20,6 @@ from nmfcore.divergence import (
 )
 from nmfcore.errors import InputError
 from nmfcore.groups import Groups
-from nmfcore.solvers.ceiling import CEILING
 from nmfcore.solvers.penalties import Penalties
 
 Floats = NDArray[np.floating]
@@ -60,7 +59,7 @@ class Problem:
     given : (n_features, n_samples) ndarray, csr_array or BlockMatrix
         The matrix before it was scaled, weighted and rounded; 0 in hidden cells.
     ceiling : float
-        What a component may make of a cell of `V`; infinite where all cells count fully.
+        What a component may make of a cell of `V`; infinite if anything.
     """
 
     V: Values
@@ -247,6 +246,7 @@ def pose(
     weights: ArrayLike | None = None,
     penalties: Penalties | None = None,
     by_blocks: bool = True,
+    ceiling: float | None = None,
 ) -> Problem:
     """Check V and the choices made for it, and bring it to the form that the solvers work on.
 
@@ -267,6 +267,8 @@ def pose(
     by_blocks : bool
         Whether a large matrix without weights becomes a `BlockMatrix`, for the Frobenius loss. All other losses, and
         weights, have V in memory.
+    ceiling : float, optional
+        Times the largest cell that counts; of no effect where all count fully.
 
     Raises
     ------
@@ -282,6 +284,10 @@ def pose(
     name, beta = parse_loss(loss)
     if dtype not in DTYPES:
         raise InputError(f"dtype {dtype!r} is not known; choose float32 or float64.")
+    if ceiling is not None and not ceiling >= 1:
+        raise InputError(
+            f"ceiling {ceiling!r}: a number of at least 1 is needed, or none; it is times the largest cell of V."
+        )
     weight = _weights(np.shape(V), observed, weights)
     if isinstance(V, BlockMatrix) and not (by_blocks and weight is None and beta == 2):
         V = V.loaded()
@@ -316,7 +322,7 @@ def pose(
         beta,
         (penalties or Penalties()).at_scale(-2 * exponent, beta),
         values,
-        np.inf if lack is None else CEILING * float(np.ldexp(largest, -2 * exponent)),
+        np.inf if lack is None or ceiling is None else ceiling * np.ldexp(largest, -2 * exponent),
     )
 
 

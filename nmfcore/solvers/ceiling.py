@@ -1,10 +1,12 @@
 """What a component may make of a cell, where cells are hidden or trusted less.
 
 The loss says nothing of a hidden cell. With more components than V has parts, a component can come to stand for a
-single feature whose cell is hidden in some sample: its coefficient there then fits the noise of the sample's other
-features, at no cost however much it makes of the hidden cell, and often the loss has no minimum at all. Such cells came
-out at thousands of times the largest that was seen (docs/performance.md). That entries are bounded is what guarantees
-for the completion of noisy matrices assume (Negahban & Wainwright 2012; Klopp 2014), so the fits bound them too.
+feature and a sample whose common cell is hidden: it fits the feature elsewhere and the sample elsewhere, at no cost
+however much it makes of that cell, and often the loss has no minimum at all. Such cells came out at thousands of times
+the largest that was seen (docs/performance.md). That entries are bounded is what guarantees for the completion of noisy
+matrices assume (Negahban & Wainwright 2012; Klopp 2014). Where cells are hidden at random, as for cross-validation,
+what is seen says how large the others can be, and a ceiling bounds them. Where large cells are missing because they are
+large, it would spoil the fit of what is seen; so there is none unless it is asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 
 CEILING = 10.0
-"""Times the largest cell that is seen. Where data determine a cell, no component comes near it."""
+"""That of cells hidden at random, times the largest that is seen."""
 
 
 def highest(fixed: Floats, ceiling: float) -> Floats:

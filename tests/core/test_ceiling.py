@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from scipy import optimize, sparse
 
-from nmfcore import problem as problems
-from nmfcore.factorization import factorize, transform
+from nmfcore import cross_validation
+from nmfcore.errors import InputError
+from nmfcore.factorization import factorize
 from nmfcore.problem import pose
 from nmfcore.solvers.ceiling import CEILING, below, highest
 from nmfcore.solvers.hals import HalsUpdates
@@ -115,43 +116,65 @@ class TestFits:
     @pytest.mark.parametrize(("loss", "solver"), SOLVERS)
     def test_no_component_makes_more_of_a_cell(self, loss, solver):
         V, seen = with_holes(np.random.default_rng(2))
-        runs = factorize(V, 12, range(3), loss=loss, observed=seen, solver=solver, max_iter=600)
-        assert parts(runs).max() <= CEILING * V[seen].max() * (1 + 1e-5)
+        options = {"loss": loss, "observed": seen, "solver": solver, "max_iter": 600}
+        runs = factorize(V, 12, range(3), ceiling=2, **options)
+        assert parts(runs).max() <= 2 * V[seen].max() * (1 + 1e-5)
 
     @pytest.mark.parametrize(("loss", "solver", "times"), [(*SOLVERS[0], 1.3), (*SOLVERS[2], 1000)])
-    def test_hidden_cells_are_predicted_better_for_it(self, loss, solver, times, monkeypatch):
+    def test_cells_hidden_at_random_are_predicted_better_for_it(self, loss, solver, times):
         V, seen = with_holes(np.random.default_rng(2))
-        errors = []
-        for ceiling in (CEILING, np.inf):
-            monkeypatch.setattr(problems, "CEILING", ceiling)
-            runs = factorize(V, 12, range(3), loss=loss, observed=seen, solver=solver)
-            errors.append((np.square(runs.W @ runs.H - V)[:, ~seen]).mean())
-        assert times * errors[0] < errors[1]
+        options = {"loss": loss, "observed": seen, "solver": solver}
+        errors = [
+            np.square(runs.W @ runs.H - V)
+            for runs in (factorize(V, 12, range(3), ceiling=c, **options) for c in (CEILING, None))
+        ]
+        assert times * errors[0][:, ~seen].mean() < errors[1][:, ~seen].mean()
 
     @pytest.mark.parametrize(("loss", "solver"), [SOLVERS[0], SOLVERS[2]])
     def test_fits_at_the_ceiling_are_stationary(self, loss, solver):
         V, seen = with_holes(np.random.default_rng(2))
-        options = {"dtype": "float64", "tol": 1e-12, "max_iter": 20_000}
-        runs = factorize(V, 12, range(3), loss=loss, observed=seen, solver=solver, **options)
-        reached = parts(runs) > 0.999 * CEILING * V[seen].max()
-        assert reached.any()
+        options = {"dtype": "float64", "tol": 1e-12, "max_iter": 20_000, "observed": seen}
+        runs = factorize(V, 12, range(3), loss=loss, solver=solver, ceiling=CEILING, **options)
+        assert (parts(runs) > 0.999 * CEILING * V[seen].max()).any()
         assert (runs.kkt_residual < 1e-4).all()
 
-    def test_a_matrix_without_holes_has_none(self):
+    def test_there_is_none_unless_it_is_asked_for_and_cells_are_hidden(self):
         V, seen = with_holes(np.random.default_rng(3))
-        assert pose(V).ceiling == np.inf
-        masked = pose(V, seen)
-        assert masked.ceiling == CEILING * masked.exact.max()
+        assert pose(V, ceiling=3).ceiling == np.inf
+        assert pose(V, seen).ceiling == np.inf
+        masked = pose(V, seen, ceiling=3)
+        assert masked.ceiling == 3 * masked.exact.max()
 
-    def test_a_hidden_cell_far_above_all_others_is_found_where_the_others_tell_it(self):
-        w, h = np.r_[3.0, np.ones(9)], np.r_[3.0, np.ones(14)]
+    @pytest.mark.parametrize("ceiling", [0.5, -1, np.nan])
+    def test_one_that_is_lower_than_what_is_seen_is_refused(self, ceiling):
+        with pytest.raises(InputError, match="at least 1"):
+            factorize(np.ones((3, 3)), 1, ceiling=ceiling)
+
+    def test_large_cells_that_are_missing_are_found_without_one(self):
+        w, h = np.r_[30.0, np.ones(9)], np.r_[30.0, np.ones(14)]
         V = np.outer(w, h)
-        seen = V < 9
-        runs = factorize(V, 1, [0], observed=seen, dtype="float64", tol=1e-12)
-        assert (runs.W @ runs.H)[0, 0, 0] == pytest.approx(9, rel=1e-4)
+        runs = factorize(V, 1, [0], observed=V < 900, dtype="float64", tol=1e-12)
+        assert runs.W[0, 0, 0] * runs.H[0, 0, 0] == pytest.approx(900, rel=1e-4)
 
-    def test_coefficients_of_a_given_basis_are_not_bounded(self):
-        W = np.array([[1.0], [2.0], [1000.0]])
-        seen = np.array([[True], [True], [False]])
-        V = 3 * np.where(seen, W, 0)
-        assert transform(V, W, observed=seen).H[0, 0] == pytest.approx(3)
+
+class TestCrossValidation:
+    """Cells that are hidden at random have one."""
+
+    @pytest.fixture
+    def asked(self, monkeypatch):
+        found = []
+
+        def watched(*args, **options):
+            found.append(options["ceiling"])
+            return factorize(*args, **options)
+
+        monkeypatch.setattr(cross_validation, "factorize", watched)
+        return found
+
+    @pytest.mark.parametrize(("missing", "expected"), [(False, CEILING), (True, None)])
+    def test_has_one_where_all_cells_were_seen_before(self, asked, missing, expected):
+        V, seen = with_holes(np.random.default_rng(4))
+        cross_validation.cross_validate(
+            V, 2, n_folds=2, n_starts=1, max_iter=5, observed=seen if missing else None
+        )
+        assert set(asked) == {expected}
