@@ -96,9 +96,13 @@ class Penalties:
 def _weights(
     moving: Floats, fixed: Floats, l1_moving: float, l1_fixed: float, l2: float
 ) -> tuple[Floats, Floats]:
-    fixed_norm = batch_norms(fixed)
-    moving_norm = np.maximum(batch_norms(moving), np.finfo(moving.dtype).tiny)
+    fixed_norm, moving_norm = batch_norms(fixed), batch_norms(moving)
     fixed_sum = fixed.sum(axis=2, dtype=np.float64)
-    linear = l1_moving * fixed_norm
-    quadratic = l2 * fixed_norm**2 + l1_fixed * fixed_sum / moving_norm
+    # Weights whose squares are numbers. A component with a larger one is as good as gone, and is kept at 0.
+    most = float(np.finfo(moving.dtype).max) ** 0.25
+    pull = l1_fixed * fixed_sum
+    gone = pull > most * moving_norm
+    linear = np.where(gone, most, l1_moving * fixed_norm)
+    pulls = np.divide(pull, moving_norm, out=np.zeros_like(pull), where=~gone & (moving_norm > 0))
+    quadratic = l2 * fixed_norm**2 + pulls
     return linear.astype(moving.dtype), quadratic.astype(moving.dtype)

@@ -284,6 +284,39 @@ class TestEverySolver:
             assert (np.diff(kept) <= 1e-10 * kept[:-1]).all()
 
 
+@pytest.mark.parametrize(
+    ("loss", "solver"), [("frobenius", "hals"), ("frobenius", "mu"), ("kullback-leibler", "cd")]
+)
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_coefficients_are_penalised_right_when_a_component_goes_out(loss, solver, hidden, dtype):
+    """The weight of ‖h‖₂ has no bound near 0."""
+    random = np.random.default_rng(0)
+    W, H = random.random((20, 3)), random.random((3, 8))
+    W[:, 2], H[2] = np.r_[np.zeros(10), np.full(10, 50.0)], 0
+    V = W @ H
+    V[10:] *= 0.3
+    weights = np.where(hidden & (random.random(V.shape) < 0.1), 0.0, 1)
+    penalties = Penalties(l1_W=0.1, l1_H=0.5)
+
+    def objective(H):
+        of_data = divergence(V, W, H, loss, weights)
+        return of_data + penalties.value(W.T[None], H[None])[0]
+
+    options = {"observed": weights > 0, "penalties": penalties, "dtype": dtype}
+    found = transform(V, W, loss, solver=solver, **options)
+    slow = minimize(
+        lambda h: objective(np.maximum(h, 1e-12).reshape(3, 8)),
+        np.ones(24),
+        bounds=[(0, None)] * 24,
+        method="L-BFGS-B",
+        options={"maxfun": 100_000},
+    )
+    assert found.status == "converged"
+    assert objective(found.H) == pytest.approx(slow.fun, rel=1e-5)
+    assert found.H[2].max() < 1e-6
+
+
 class TestTheorems:
     def test_rank_one_under_frobenius_is_the_first_singular_pair(self):
         V = positive(30)
