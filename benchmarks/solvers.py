@@ -689,16 +689,20 @@ def masked(options: Options) -> str:
         header,
         "|---|---|---|---|---|",
     ]
-    for case in options.cases:
-        if "dense" not in case.storages:
-            continue
-        V = _dense(case.make())
-        observed = np.random.default_rng(1).random(V.shape) >= 0.1
+    for case, V, observed in _tenth_hidden(options):
         for loss in LOSSES_COMPARED:
             for rank in _ranks(case, loss):
                 lines.append(_masked_line(case, V, rank, observed, loss, options.repeats))
                 report_progress(lines[-1])
     return "\n".join(lines)
+
+
+def _tenth_hidden(options: Options) -> Iterator[tuple[Case, Any, NDArray[np.bool_]]]:
+    """Every case that is measured dense, its matrix, and what is seen of it."""
+    for case in options.cases:
+        if "dense" in case.storages:
+            V = _dense(case.make())
+            yield case, V, np.random.default_rng(1).random(V.shape) >= 0.1
 
 
 def _masked_line(
@@ -732,11 +736,7 @@ def ceiling(options: Options) -> str:
         "| fit | ceiling | largest part | error of hidden cells | iterations |",
         "|---|---|---|---|---|",
     ]
-    for case in options.cases:
-        if "dense" not in case.storages:
-            continue
-        V = _dense(case.make())
-        observed = np.random.default_rng(1).random(V.shape) >= 0.1
+    for case, V, observed in _tenth_hidden(options):
         rank = max(case.ranks) + 10 if case.name == "leukemia" else max(case.ranks)
         for loss in LOSSES_COMPARED:
             for height in (None, CEILING):

@@ -69,7 +69,7 @@ class Problem:
     beta: float
     penalties: Penalties
     given: Values
-    ceiling: float = np.inf
+    ceiling: float
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -42,6 +42,7 @@ def highest(fixed: Floats, ceiling: float) -> Floats:
     return top
 
 
-def below(moving: Floats, top: Floats) -> Floats:
-    """Coefficients, (n_runs, rank, n_moving), no larger than those of `highest`."""
-    return np.minimum(moving, top[..., None])
+def bounded(moving: Floats, fixed: Floats, ceiling: float) -> tuple[Floats, Floats]:
+    """Coefficients lowered to those of `highest` where they are larger, (n_runs, rank, n_moving), and these."""
+    top = highest(fixed, ceiling)
+    return (np.minimum(moving, top[..., None]) if np.isfinite(ceiling) else moving), top

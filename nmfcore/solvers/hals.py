@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nmfcore.solvers.arrays import HOST, Arrays, Factor
-from nmfcore.solvers.ceiling import below, highest
+from nmfcore.solvers.ceiling import bounded
 from nmfcore.solvers.kernels import inner_products, sweep
 from nmfcore.solvers.lacking import LackingCells
 from nmfcore.solvers.penalties import Penalties
@@ -61,8 +61,8 @@ class HalsUpdates:
         """See `Updates`."""
         rhs, gram_H = _penalised(self.products.with_samples(H), gram(H), self.penalties.on_W(W, H))
         if self.lacking:
-            top = highest(H, self.ceiling)
-            step = below(W, top), rhs, gram_H, H, top
+            start, top = bounded(W, H, self.ceiling)
+            step = start, rhs, gram_H, H, top
             self.lacking[0].sweep(*step, SWEEPS_PER_COSTLY_PRODUCT, False, out)
         else:
             sweep(W, rhs, gram_H, sweeps_per_product(self.products.cost, W, H), out)
@@ -73,9 +73,9 @@ class HalsUpdates:
         step = _penalised(visible, gram_W, self.penalties.on_H(W, H))
         hidden_squares: float | NDArray[np.float64] = 0.0
         if self.lacking:
-            top = highest(W, self.ceiling)
+            start, top = bounded(H, W, self.ceiling)
             hidden_squares = self.lacking[1].sweep(
-                below(H, top), *step, W, top, SWEEPS_PER_COSTLY_PRODUCT, True, out
+                start, *step, W, top, SWEEPS_PER_COSTLY_PRODUCT, True, out
             )
         else:
             sweep(H, *step, sweeps_per_product(self.products.cost, W, H), out)

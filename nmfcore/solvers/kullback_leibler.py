@@ -17,7 +17,7 @@ from scipy import sparse
 from scipy.special import xlogy
 
 from nmfcore.solvers.arrays import HOST, Arrays
-from nmfcore.solvers.ceiling import below, highest
+from nmfcore.solvers.ceiling import bounded
 from nmfcore.solvers.csr_kernels import csr_product
 from nmfcore.solvers.kernels import pair_products
 from nmfcore.solvers.kl_kernels import (
@@ -80,13 +80,14 @@ class KullbackLeiblerUpdates:
 
     def improve_W(self, W: Floats, H: Floats, out: Floats) -> None:
         """See `Updates`."""
-        top = highest(H, self.ceiling)
-        self.by_feature.sweep(below(W, top), H, self.penalties.on_W(W, H), top, False, out)
+        start, top = bounded(W, H, self.ceiling)
+        self.by_feature.sweep(start, H, self.penalties.on_W(W, H), top, False, out)
 
     def improve_H(self, W: Floats, H: Floats, out: Floats) -> NDArray[np.float64]:
         """See `Updates`."""
-        top, penalty = highest(W, self.ceiling), self.penalties.on_H(W, H)
-        objective = self.by_sample.sweep(below(H, top), W, penalty, top, True, out) - self.excess
+        start, top = bounded(H, W, self.ceiling)
+        penalty = self.penalties.on_H(W, H)
+        objective = self.by_sample.sweep(start, W, penalty, top, True, out) - self.excess
         return objective + self.penalties.value(W, out) if self.penalties else objective
 
     def gradients(self, W: Floats, H: Floats) -> tuple[Floats, Floats]:

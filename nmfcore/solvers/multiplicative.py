@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmfcore.solvers.arrays import HOST, Arrays
-from nmfcore.solvers.ceiling import below, highest
+from nmfcore.solvers.ceiling import bounded
 from nmfcore.solvers.mu_kernels import mu_step
 from nmfcore.solvers.penalties import Penalties
 
@@ -80,9 +80,9 @@ class MultiplicativeUpdates:
         out: Floats,
     ) -> NDArray[np.float64]:
         none = np.zeros(moving.shape[:2], moving.dtype)
-        top = highest(fixed, self.ceiling)
+        start, top = bounded(moving, fixed, self.ceiling)
         objective: NDArray[np.float64] = mu_step(
-            moving if gradient else below(moving, top),
+            moving if gradient else start,
             fixed,
             V,
             weights,

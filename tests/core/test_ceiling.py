@@ -6,7 +6,7 @@ from nmfcore import cross_validation
 from nmfcore.errors import InputError
 from nmfcore.factorization import factorize
 from nmfcore.problem import pose
-from nmfcore.solvers.ceiling import CEILING, below, highest
+from nmfcore.solvers.ceiling import CEILING, bounded, highest
 from nmfcore.solvers.hals import HalsUpdates
 from nmfcore.solvers.kullback_leibler import KullbackLeiblerUpdates
 from nmfcore.solvers.multiplicative import MultiplicativeUpdates
@@ -46,9 +46,17 @@ class TestHighest:
         assert (highest(fixed, np.inf) == largest).all()
         assert (highest(np.ones((1, 1, 2), dtype), 0.0) == 0).all()  # nothing but zeros is seen
 
-    def test_below_lowers_what_is_higher_and_nothing_else(self):
+    def test_what_is_higher_is_lowered_and_nothing_else(self):
+        moving, fixed = np.array([[[1.0, 5.0], [2.0, 0.5]]]), np.array([[[1.0, 2.0], [6.0, 3.0]]])
+        start, top = bounded(moving, fixed, 6.0)
+        assert top.tolist() == [[3, 1]]
+        assert start.tolist() == [[[1, 3], [1, 0.5]]]
+
+    def test_without_a_ceiling_nothing_is_lowered_or_copied(self):
         moving = np.array([[[1.0, 5.0], [2.0, 0.5]]])
-        assert below(moving, np.array([[3.0, 1.0]])).tolist() == [[[1, 3], [1, 0.5]]]
+        start, top = bounded(moving, moving, np.inf)
+        assert start is moving
+        assert (top == np.finfo(float).max).all()
 
 
 class TestBoundedSteps:

@@ -9,7 +9,6 @@ from nmfcore.factorization import factorize
 from nmfcore.problem import pose
 from nmfcore.solvers import completion, phases
 from nmfcore.solvers.alternating import WINDOW, iterate
-from nmfcore.solvers.ceiling import below
 from nmfcore.solvers.completion import PASSES_MAX, complete, passes
 from nmfcore.solvers.cut_matrix import CutMatrix
 from nmfcore.solvers.hals import (
@@ -162,7 +161,7 @@ class TestLackingCells:
         W, H, V, lack = self.problem(random, share)
         gram, rhs, out = W[0] @ W[0].T, W[0] @ V, np.empty_like(H)
         top = np.array([[0.4, 0.8, 2.0]])
-        H = below(H, top)
+        H = np.minimum(H, top[..., None])
         damping = DAMPING * np.sqrt(np.finfo(float).eps)
         squares = LackingCells(sparse.csr_array(lack.T)).sweep(
             H, rhs[None], gram[None], W, top, 2, True, out
